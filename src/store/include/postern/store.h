@@ -1,0 +1,438 @@
+/*
+ * store.h - the typed records of Postern over the database, and nothing but them: no policy.
+ *
+ * The database is the source of truth.  Every function here works inside a transaction:
+ *
+ *   - pst_store_write(fn): `fn` runs in a read-write transaction and may run again (serialisation
+ *     failure, busy database), so it has no effects outside the transaction.  PST_OK from `fn`
+ *     commits; every other answer or fault rolls all back and is returned.  What `fn` changed for
+ *     the edges (names, apps, certificates, ...) gets one new feed revision as the last statement
+ *     before COMMIT, so that revisions become visible in their order.
+ *   - pst_store_read(fn): a read-only snapshot.
+ *
+ * Threads:  a struct pst_store may be used by many; a struct pst_tx only inside its callback.
+ * Blocking: all functions wait for the database.
+ * Memory:   records are plain structs with fixed fields; members that are pointers belong to the
+ *           record and go with its deinit function.  Iterators hand a record that is only valid
+ *           during the call; a non-zero return of the callback ends the walk and is returned.
+ * Failure:  negative is PST_EDB (err.retry says whether trying again can help), PST_ENOMEM or
+ *           PST_EINTERNAL; positive answers stand at each function.
+ * Units:    *_at_ms is Unix milliseconds, 0 meaning never or none; not_before and not_after are
+ *           Unix seconds.
+ */
+#ifndef POSTERN_STORE_H
+#define POSTERN_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <postern/buf.h>
+#include <postern/rand.h>
+
+struct pst_clock;
+struct pst_err;
+struct pst_keyring;
+struct pst_secret;
+struct pst_store;
+struct pst_tx;
+
+enum { PST_NAME_SIZE = 254, PST_HOST_SIZE = 256, PST_WORD_SIZE = 64 };
+
+/* ---- opening ---- */
+
+struct pst_store_opts {
+    const char *url;          /* sqlite:/path or postgresql://... */
+    const char *node;         /* this process: node name + boot id; owner of leases */
+    bool create;              /* make the database (posternd init); otherwise it must exist */
+    struct pst_keyring *keys; /* opened; the wrapped data keys of the database are added to it */
+    const struct pst_clock *clock;
+    struct pst_rand *rand;
+};
+
+/* Runs the migrations.  PST_ECONFIG: no such database, one that is newer than this program, one
+ * that another posternd holds, or not one of ours; nothing is made or changed then.  Only with
+ * `create`: PST_CONFLICT when there is a database already. */
+int pst_store_open(struct pst_store **ret, const struct pst_store_opts *opts, struct pst_err *err);
+void pst_store_close(struct pst_store *s);
+
+/* For programs that read or copy without a keyring and for tests. */
+const struct pst_clock *pst_store_clock(const struct pst_store *s);
+struct pst_rand *pst_store_rand(struct pst_store *s);
+struct pst_keyring *pst_store_keys(struct pst_store *s);
+
+/* ---- transactions ---- */
+
+typedef int pst_tx_fn(struct pst_tx *tx, void *arg, struct pst_err *err);
+
+/* *ret_rev (may be NULL): the feed revision made, or 0 when nothing changed for the edges. */
+int pst_store_write(struct pst_store *s, pst_tx_fn *fn, void *arg, int64_t *ret_rev,
+                    struct pst_err *err);
+int pst_store_read(struct pst_store *s, pst_tx_fn *fn, void *arg, struct pst_err *err);
+
+/* Called after each commit that made a feed revision or a due order, from the writing thread,
+ * quickly and without database use.  Set before threads start. */
+typedef void pst_store_commit_fn(void *arg, int64_t rev);
+void pst_store_on_commit(struct pst_store *s, pst_store_commit_fn *fn, void *arg);
+
+/* The store that a transaction belongs to. */
+struct pst_store *pst_tx_store(struct pst_tx *tx);
+
+/* ---- small values by name ---- */
+
+/* PST_OK, PST_NOTFOUND. */
+int pst_meta_get(struct pst_tx *tx, const char *key, struct pst_buf *ret, struct pst_err *err);
+int pst_meta_set(struct pst_tx *tx, const char *key, const char *value, struct pst_err *err);
+/* The same, sealed under ("meta", key). */
+int pst_meta_get_secret(struct pst_tx *tx, const char *key, struct pst_secret *ret,
+                        struct pst_err *err);
+int pst_meta_set_secret(struct pst_tx *tx, const char *key, const void *data, size_t len,
+                        struct pst_err *err);
+
+/* ---- users and tokens ---- */
+
+enum pst_role { PST_ROLE_OPERATOR, PST_ROLE_TENANT, PST_ROLE_READER, PST_ROLE__COUNT };
+const char *pst_role_name(enum pst_role r);
+
+struct pst_user {
+    char id[PST_ID_SIZE];
+    char username[PST_WORD_SIZE];
+    char email[PST_HOST_SIZE];
+    char fullname[PST_HOST_SIZE];
+    enum pst_role role;
+    int64_t created_at_ms;
+};
+
+struct pst_token {
+    char id[PST_ID_SIZE];
+    char user_id[PST_ID_SIZE];
+    char name[PST_HOST_SIZE];
+    char hash[65]; /* hex SHA-256 of the token; the token itself is never stored */
+    int64_t created_at_ms;
+    int64_t last_used_at_ms;
+};
+
+/* Fills id and created_at_ms when they are empty (so do all inserts).  PST_CONFLICT: username
+ * taken. */
+int pst_user_insert(struct pst_tx *tx, struct pst_user *u, struct pst_err *err);
+int pst_user_get(struct pst_tx *tx, const char *id, struct pst_user *ret, struct pst_err *err);
+int pst_user_by_name(struct pst_tx *tx, const char *username, struct pst_user *ret,
+                     struct pst_err *err);
+
+int pst_token_insert(struct pst_tx *tx, struct pst_token *t, struct pst_err *err);
+/* PST_NOTFOUND for an unknown or revoked one. */
+int pst_token_by_hash(struct pst_tx *tx, const char *hash, struct pst_token *ret,
+                      struct pst_err *err);
+int pst_token_get(struct pst_tx *tx, const char *id, struct pst_token *ret, struct pst_err *err);
+int pst_token_used(struct pst_tx *tx, const char *id, struct pst_err *err);
+/* PST_NOTFOUND when it is not the user's. */
+int pst_token_delete(struct pst_tx *tx, const char *user_id, const char *id, struct pst_err *err);
+int pst_token_each(struct pst_tx *tx, const char *user_id,
+                   int (*fn)(const struct pst_token *t, void *arg), void *arg, struct pst_err *err);
+
+/* ---- apps and upstreams ---- */
+
+struct pst_app {
+    char id[PST_ID_SIZE];
+    char name[PST_WORD_SIZE];
+    char user_id[PST_ID_SIZE];
+    bool force_https, sticky_session, router_logs;
+    int64_t domains_max; /* 0: the platform's setting */
+    int64_t created_at_ms, updated_at_ms;
+};
+
+struct pst_upstream {
+    char id[PST_ID_SIZE];
+    char address[PST_WORD_SIZE]; /* literal "ip:port" or "[ip6]:port" */
+    int64_t weight;              /* 1 to 100 */
+};
+
+/* Insert also makes the app's platform name.  PST_CONFLICT: name taken. */
+int pst_app_insert(struct pst_tx *tx, struct pst_app *a, struct pst_err *err);
+/* By id or name.  A NULL user_id (operator) sees all.  PST_NOTFOUND. */
+int pst_app_find(struct pst_tx *tx, const char *user_id, const char *id_or_name,
+                 struct pst_app *ret, struct pst_err *err);
+int pst_app_each(struct pst_tx *tx, const char *user_id,
+                 int (*fn)(const struct pst_app *a, void *arg), void *arg, struct pst_err *err);
+/* All fields but id, user_id and created_at_ms.  PST_NOTFOUND, PST_CONFLICT (name taken). */
+int pst_app_update(struct pst_tx *tx, const struct pst_app *a, struct pst_err *err);
+/* With its upstreams and its domains (their names are released).  PST_NOTFOUND. */
+int pst_app_delete(struct pst_tx *tx, const char *id, struct pst_err *err);
+/* Lock the app's row until the end of the transaction (check-then-write rules). */
+int pst_app_lock(struct pst_tx *tx, const char *id, struct pst_err *err);
+
+/* Replaces the app's list; equal addresses keep their ids. */
+int pst_upstreams_set(struct pst_tx *tx, const char *app_id, const struct pst_upstream *list,
+                      size_t n, struct pst_err *err);
+int pst_upstream_each(struct pst_tx *tx, const char *app_id,
+                      int (*fn)(const struct pst_upstream *u, void *arg), void *arg,
+                      struct pst_err *err);
+
+/* The platform's domain and region ("example.net", "osc-fr1"): apps are reachable at
+ * <app>.<region>.<domain>; "" switches platform names off.  A change rewrites all of them. */
+int pst_platform_set(struct pst_tx *tx, const char *domain, const char *region,
+                     struct pst_err *err);
+int pst_platform_get(struct pst_tx *tx, char ret_domain[PST_NAME_SIZE],
+                     char ret_region[PST_WORD_SIZE], struct pst_err *err);
+
+/* ---- domains ---- */
+
+/* Why there is no valid ACME certificate (yet); see status.h for what it looks like outside. */
+enum pst_phase {
+    PST_PHASE_DNS,     /* DNS does not point here; the CA is not contacted */
+    PST_PHASE_WORK,    /* order open, quota wait or back-off */
+    PST_PHASE_MANUAL,  /* a wildcard waits for a record that the tenant must make */
+    PST_PHASE_BLOCKED, /* only a person can help */
+    PST_PHASE__COUNT
+};
+const char *pst_phase_name(enum pst_phase p);
+
+struct pst_domain {
+    char id[PST_ID_SIZE];
+    char app_id[PST_ID_SIZE];
+    char user_id[PST_ID_SIZE];
+    char name[PST_HOST_SIZE];  /* as the tenant wrote it */
+    char ascii[PST_NAME_SIZE]; /* normal form; unique */
+    bool wildcard;
+    bool acme_enabled;
+    bool canonical;
+    enum pst_phase phase;
+    char problem[96];       /* stable identifier of what stands in the way, "" when nothing */
+    char reason[400];       /* one sentence for people */
+    char evidence[1024];    /* what was seen */
+    char record[512];       /* the exact DNS record to make or change, "" when none */
+    int64_t next_try_at_ms; /* for people: when something is tried next */
+    int64_t due_at_ms;      /* when an order is to be begun; 0: not planned */
+    int64_t failures;       /* failed attempts in a row */
+    int64_t last_failure_at_ms;
+    int64_t acme_cert;       /* number of the ACME certificate in the ladder, 0: none */
+    int64_t custom_cert;     /* number of the uploaded certificate, 0: none */
+    int64_t acme_seen_at_ms; /* when an edge was first seen serving its ACME certificate */
+    int64_t created_at_ms, updated_at_ms;
+};
+
+/* PST_CONFLICT: the name is held already (by anybody). */
+int pst_domain_insert(struct pst_tx *tx, struct pst_domain *d, struct pst_err *err);
+int pst_domain_get(struct pst_tx *tx, const char *id, struct pst_domain *ret, struct pst_err *err);
+/* A domain of this app by id, by name as written or by normal form. */
+int pst_domain_find(struct pst_tx *tx, const char *app_id, const char *id_or_name,
+                    struct pst_domain *ret, struct pst_err *err);
+int pst_domain_by_ascii(struct pst_tx *tx, const char *ascii, struct pst_domain *ret,
+                        struct pst_err *err);
+/* By creation time, then id. */
+int pst_domain_each(struct pst_tx *tx, const char *app_id,
+                    int (*fn)(const struct pst_domain *d, void *arg), void *arg,
+                    struct pst_err *err);
+int pst_domain_count(struct pst_tx *tx, const char *app_id, int64_t *ret_n, struct pst_err *err);
+/* All mutable fields.  The edges are told only when what they need changed. */
+int pst_domain_update(struct pst_tx *tx, const struct pst_domain *d, struct pst_err *err);
+/* Ends its open order and releases the name.  PST_NOTFOUND. */
+int pst_domain_delete(struct pst_tx *tx, const char *id, struct pst_err *err);
+/* Domains whose DNS is to be watched: ACME on, not a wildcard, phase DNS.  In id order after
+ * `after` ("" to begin), at most `limit`. */
+int pst_domain_each_watched(struct pst_tx *tx, const char *after, size_t limit,
+                            int (*fn)(const struct pst_domain *d, void *arg), void *arg,
+                            struct pst_err *err);
+/* Domains with due_at_ms in (0, now_ms], ACME on and no open order; earliest first. */
+int pst_domain_each_due(struct pst_tx *tx, int64_t now_ms, size_t limit,
+                        int (*fn)(const struct pst_domain *d, void *arg), void *arg,
+                        struct pst_err *err);
+/* The earliest due_at_ms of such domains; 0 when there is none. */
+int pst_domain_next_due(struct pst_tx *tx, int64_t *ret_at_ms, struct pst_err *err);
+
+/* ---- certificates ---- */
+
+struct pst_certificate {
+    char id[PST_ID_SIZE];
+    int64_t num;                 /* random, positive, unique: the certificate's name at the edge */
+    char domain_id[PST_ID_SIZE]; /* "" for the platform's own */
+    char origin[16];             /* "acme", "custom", "files", "local" */
+    char key_type[16];           /* "p256", "p384", "p521", "rsa", "ed25519" */
+    char sha256[65];             /* hex, of the leaf's DER */
+    char serial[64];             /* hex */
+    char subject[PST_HOST_SIZE];
+    char issuer[PST_HOST_SIZE];
+    int64_t not_before, not_after; /* Unix seconds */
+    int64_t created_at_ms;
+    struct pst_buf leaf;     /* DER */
+    struct pst_buf sealed;   /* private key, sealed under ("certificate", id) */
+    struct pst_buf *issuers; /* DER, in chain order, without the root */
+    size_t issuers_n;
+};
+void pst_certificate_deinit(struct pst_certificate *c);
+
+/* Stores the certificate and its issuers (once each); copies, the record stays the caller's. */
+int pst_certificate_insert(struct pst_tx *tx, struct pst_certificate *c, struct pst_err *err);
+/* The whole record with DER and key.  PST_NOTFOUND. */
+int pst_certificate_load(struct pst_tx *tx, int64_t num, struct pst_certificate *ret,
+                         struct pst_err *err);
+/* The record without leaf, sealed and issuers. */
+int pst_certificate_get(struct pst_tx *tx, int64_t num, struct pst_certificate *ret,
+                        struct pst_err *err);
+/* Remove those that no ladder names any more and that were replaced before `before_ms`. */
+int pst_certificate_sweep(struct pst_tx *tx, int64_t before_ms, int64_t *ret_n,
+                          struct pst_err *err);
+/* The platform's default ladder: the number of the operator's certificate (0: none) and of the
+ * local CA's. */
+int pst_default_ladder_set(struct pst_tx *tx, int64_t files_cert, int64_t local_cert,
+                           struct pst_err *err);
+int pst_default_ladder_get(struct pst_tx *tx, int64_t *ret_files, int64_t *ret_local,
+                           struct pst_err *err);
+
+/* ---- ACME accounts ---- */
+
+struct pst_account {
+    char id[PST_ID_SIZE];
+    char directory[512];
+    char url[2048]; /* "" until the CA has answered */
+    char contact[PST_HOST_SIZE];
+    char thumbprint[64];
+    char status[16]; /* "valid", "lost" (CA forgot it), "blocked" (needs the operator) */
+    char reason[400];
+    int64_t terms_agreed_at_ms;
+    int64_t created_at_ms;
+    struct pst_buf sealed; /* account key, sealed under ("account", id) */
+};
+void pst_account_deinit(struct pst_account *a);
+int pst_account_insert(struct pst_tx *tx, struct pst_account *a, struct pst_err *err);
+int pst_account_by_directory(struct pst_tx *tx, const char *directory, struct pst_account *ret,
+                             struct pst_err *err);
+int pst_account_update(struct pst_tx *tx, const struct pst_account *a, struct pst_err *err);
+
+/* ---- orders ---- */
+
+/* The state machine belongs to order/; the store only keeps its row.  At most one open order
+ * (ended_at_ms = 0) per domain. */
+struct pst_order_row {
+    char id[PST_ID_SIZE];
+    char domain_id[PST_ID_SIZE];
+    char account_id[PST_ID_SIZE];
+    char name[PST_NAME_SIZE];
+    char state[24];
+    char certificate_id[PST_ID_SIZE]; /* id the certificate will have; its key is sealed under it */
+    int64_t run_at_ms;                /* when the next step is due */
+    int64_t wait_rev;    /* or at once when every live edge has acknowledged this; 0: none */
+    int64_t lease_token; /* fence: a save with an older one changes nothing */
+    int64_t attempt;     /* 1 is the first */
+    int64_t created_at_ms, ended_at_ms;
+    char order_url[2048]; /* "" until the CA has answered newOrder */
+    char problem[96];
+    char detail[400];      /* what went wrong or is waited for */
+    struct pst_buf sealed; /* the certificate's key, sealed under ("certificate", certificate_id) */
+    struct pst_buf data;   /* JSON of order/ */
+};
+void pst_order_row_deinit(struct pst_order_row *o);
+
+/* PST_CONFLICT: the domain has an open order. */
+int pst_order_insert(struct pst_tx *tx, struct pst_order_row *o, struct pst_err *err);
+/* Lease one due open order for `lease_ms` by the database's clock; tenants take turns.
+ * PST_NOTFOUND: nothing is due. */
+int pst_order_claim(struct pst_tx *tx, int64_t now_ms, int64_t lease_ms, struct pst_order_row *ret,
+                    struct pst_err *err);
+/* Save all fields if `lease_token` is still the row's; `release` ends the lease, otherwise it is
+ * prolonged by `lease_ms`.  PST_CONFLICT: somebody else has it, nothing was changed. */
+int pst_order_save(struct pst_tx *tx, const struct pst_order_row *o, bool release, int64_t lease_ms,
+                   struct pst_err *err);
+int pst_order_get(struct pst_tx *tx, const char *id, struct pst_order_row *ret,
+                  struct pst_err *err);
+/* The domain's open order.  PST_NOTFOUND. */
+int pst_order_open_of(struct pst_tx *tx, const char *domain_id, struct pst_order_row *ret,
+                      struct pst_err *err);
+/* Newest first, without sealed and data. */
+int pst_order_each_of(struct pst_tx *tx, const char *domain_id, size_t limit,
+                      int (*fn)(const struct pst_order_row *o, void *arg), void *arg,
+                      struct pst_err *err);
+/* Earliest run_at_ms of unleased open orders, 0: none. */
+int pst_order_next_due(struct pst_tx *tx, int64_t *ret_at_ms, struct pst_err *err);
+/* Free the leases of this node's earlier boots. */
+int pst_order_free_stale(struct pst_tx *tx, int64_t *ret_n, struct pst_err *err);
+/* Make the open orders of an account (all when NULL) due at once, e.g. when the CA is back. */
+int pst_order_wake(struct pst_tx *tx, const char *account_id, int64_t now_ms, struct pst_err *err);
+
+/* ---- budget: one GCRA bucket per (kind, key) ---- */
+
+/* `limit` per `period_s`, refilled evenly.  PST_OK: one may be taken now.  PST_NOTYET: not before
+ * *ret_at_ms. */
+int pst_bucket_peek(struct pst_tx *tx, const char *kind, const char *key, int64_t limit,
+                    int64_t period_s, int64_t now_ms, int64_t *ret_at_ms, struct pst_err *err);
+/* Take one, even when it is empty (a failure happened whether we like it or not). */
+int pst_bucket_spend(struct pst_tx *tx, const char *kind, const char *key, int64_t limit,
+                     int64_t period_s, int64_t now_ms, struct pst_err *err);
+/* Nothing of (kind, key) before `until_ms`: what a CA's Retry-After says. */
+int pst_bucket_block(struct pst_tx *tx, const char *kind, const char *key, int64_t until_ms,
+                     struct pst_err *err);
+/* *ret_left of `limit` are there now. */
+int pst_bucket_left(struct pst_tx *tx, const char *kind, const char *key, int64_t limit,
+                    int64_t period_s, int64_t now_ms, int64_t *ret_left, struct pst_err *err);
+
+/* ---- challenge answers ---- */
+
+int pst_challenge_put(struct pst_tx *tx, const char *token, const char *ascii, const char *answer,
+                      int64_t until_ms, struct pst_err *err);
+int pst_challenge_delete(struct pst_tx *tx, const char *token, struct pst_err *err);
+/* Remove those whose time is over. */
+int pst_challenge_sweep(struct pst_tx *tx, int64_t now_ms, struct pst_err *err);
+
+/* ---- session ticket keys ---- */
+
+/* Keep keys for now and the next 48 hours; drop those that ended.  PST_DONE: nothing to do. */
+int pst_ticket_rotate(struct pst_tx *tx, int64_t now_ms, int64_t period_s, struct pst_err *err);
+
+/* ---- edges ---- */
+
+struct pst_edge {
+    char id[PST_ID_SIZE];
+    char name[PST_WORD_SIZE];
+    char region[PST_WORD_SIZE];
+    char token_hash[65];
+    uint8_t public_key[32];
+    char probe_address[PST_WORD_SIZE]; /* ip:port that answers TLS, "" when unknown */
+    int64_t acked_rev;                 /* everything up to here is in its replica */
+    bool caught_up;                    /* has been at the head of the feed once since it joined */
+    int64_t polled_at_ms;
+    int64_t created_at_ms;
+};
+
+/* One-time enrolment tokens, kept as hashes. */
+int pst_enrol_token_insert(struct pst_tx *tx, const char *hash, const char *region,
+                           int64_t until_ms, struct pst_err *err);
+/* PST_NOTFOUND: unknown, used or too old. */
+int pst_enrol_token_use(struct pst_tx *tx, const char *hash, int64_t now_ms,
+                        char ret_region[PST_WORD_SIZE], struct pst_err *err);
+
+/* An edge of the same name takes the earlier one's place. */
+int pst_edge_insert(struct pst_tx *tx, struct pst_edge *e, struct pst_err *err);
+int pst_edge_by_token_hash(struct pst_tx *tx, const char *hash, struct pst_edge *ret,
+                           struct pst_err *err);
+int pst_edge_each(struct pst_tx *tx, int (*fn)(const struct pst_edge *e, void *arg), void *arg,
+                  struct pst_err *err);
+/* Remember a poll: what the edge has, and whether it is at the head.  When the acknowledged
+ * revision moved, orders that waited for it become due. */
+int pst_edge_polled(struct pst_tx *tx, const char *id, int64_t acked_rev, bool caught_up,
+                    int64_t now_ms, int64_t live_ms, struct pst_err *err);
+int pst_edge_delete(struct pst_tx *tx, const char *id, struct pst_err *err);
+/* Live edges (caught up once, polled within live_ms): how many there are and how many have `rev`.
+ */
+int pst_edge_readiness(struct pst_tx *tx, int64_t rev, int64_t now_ms, int64_t live_ms,
+                       int64_t *ret_live_n, int64_t *ret_ready_n, struct pst_err *err);
+
+/* ---- events ---- */
+
+struct pst_event {
+    char id[PST_ID_SIZE];
+    int64_t seq; /* order of writing */
+    int64_t at_ms;
+    char kind[48];             /* "domain.added", "order.failed", ... */
+    char actor[PST_HOST_SIZE]; /* "user:<username>", "system" */
+    char request_id[PST_WORD_SIZE];
+    char app_id[PST_ID_SIZE];
+    char domain_id[PST_ID_SIZE];
+    char text[400]; /* one sentence for people */
+};
+/* Append only.  Fills id, at_ms. */
+int pst_event_append(struct pst_tx *tx, struct pst_event *e, struct pst_err *err);
+/* Newest first; a NULL or "" domain_id: all. */
+int pst_event_each(struct pst_tx *tx, const char *domain_id, size_t limit,
+                   int (*fn)(const struct pst_event *e, void *arg), void *arg, struct pst_err *err);
+
+#endif
