@@ -204,7 +204,7 @@ struct pst_acme_account_request {
     bool only_existing;               /* look up, do not make */
     const char *eab_kid;              /* external account binding; NULL: none */
     const struct pst_secret *eab_key; /* base64url or base64, padded or not, as the CA gave it */
-    const char *eab_alg;              /* "HS256" (also for NULL); others are refused */
+    const char *eab_alg;              /* "HS256" (also for NULL), "HS384" or "HS512" */
 };
 
 struct pst_acme_account_info {

@@ -72,9 +72,6 @@ struct pst_http_request {
                                         verified stay those of the URL */
     const atomic_bool *cancel;       /* set by another thread: the call ends with PST_ENET within a
                                         second; NULL: cannot be ended early */
-    bool any_cert;                   /* do not verify the server (only to look at what it serves) */
-    bool want_leaf;                  /* keep the server's certificate: pst_http_leaf().  Makes a
-                                        connection of its own */
 };
 
 /*
@@ -102,8 +99,6 @@ const char *pst_http_body(const struct pst_http_response *r, size_t *ret_len);
 const char *pst_http_header(const struct pst_http_response *r, const char *name, size_t i);
 /* Does Content-Type say `type` ("application/json"), whatever its parameters and case? */
 bool pst_http_is_type(const struct pst_http_response *r, const char *type);
-/* DER of the certificate that the server showed; NULL without want_leaf or without TLS. */
-const void *pst_http_leaf(const struct pst_http_response *r, size_t *ret_len);
 
 /*
  * How many seconds to wait by Retry-After (RFC 9110 section 10.2.3: seconds or a date), within
