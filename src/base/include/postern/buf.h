@@ -44,7 +44,8 @@ void pst_buf_add(struct pst_buf *b, const void *data, size_t len);
 void pst_buf_str(struct pst_buf *b, const char *s);
 void pst_buf_char(struct pst_buf *b, char c);
 void pst_buf_printf(struct pst_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void pst_buf_vprintf(struct pst_buf *b, const char *fmt, va_list ap);
+void pst_buf_vprintf(struct pst_buf *b, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
 
 /* Keep the first `len` bytes. */
 void pst_buf_cut(struct pst_buf *b, size_t len);

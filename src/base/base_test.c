@@ -1,0 +1,2 @@
+#include "pst_test.h"
+int main(void) { return 0; }
