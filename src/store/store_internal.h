@@ -1,0 +1,101 @@
+/* store_internal.h - what the files of store/ share; seen only by them and their tests. */
+#ifndef POSTERN_STORE_INTERNAL_H
+#define POSTERN_STORE_INTERNAL_H
+
+#include <postern/base.h>
+#include <postern/db.h>
+#include <postern/store.h>
+
+/* An object of the feed that the transaction changed; told to the edges at its end. */
+struct pst_touch {
+    char kind[12];
+    char key[PST_NAME_SIZE];
+    bool deleted;
+};
+
+struct pst_tx {
+    struct pst_dbtx *db;
+    struct pst_store *store;
+    struct pst_touch *touched; /* each (kind, key) once */
+    size_t touched_n, touched_cap;
+    bool wake;   /* some order or domain has a new due time */
+    int64_t rev; /* feed revision made, 0: none */
+};
+
+struct pst_store {
+    struct pst_db *db;
+    char *node;
+    struct pst_keyring *keys;
+    const struct pst_clock *clock;
+    struct pst_rand *rand;
+    pst_store_commit_fn *on_commit;
+    void *on_commit_arg;
+};
+
+/* Statements of each file: `static const struct pst_stmt stmts[]` by an enum of the file's own,
+ * and this for the table of tables in store.c. */
+#define PST_STORE_SQL(file)                                                                        \
+    const struct pst_stmt_set pst_store_sql_##file = {stmts, PST_ARRAY_N(stmts)}
+extern const struct pst_stmt_set pst_store_sql_account, pst_store_sql_app, pst_store_sql_budget,
+    pst_store_sql_certificate, pst_store_sql_challenge, pst_store_sql_domain, pst_store_sql_edge,
+    pst_store_sql_event, pst_store_sql_feed, pst_store_sql_meta, pst_store_sql_order,
+    pst_store_sql_platform, pst_store_sql_store, pst_store_sql_touch, pst_store_sql_user;
+
+extern const struct pst_migration pst_store_migrations[];
+extern const size_t pst_store_migrations_n;
+
+/* ---- the feed ---- */
+
+/* Say that an object of the feed changed (or is gone).  The last word about an object counts. */
+int pst_touch(struct pst_tx *tx, const char *kind, const char *key, bool deleted,
+              struct pst_err *err);
+/* With a certificate's number as key. */
+int pst_touch_num(struct pst_tx *tx, const char *kind, int64_t num, bool deleted,
+                  struct pst_err *err);
+/* The last statements of a transaction: one revision for all it touched. */
+int pst_touch_flush(struct pst_tx *tx, struct pst_err *err);
+/* Epoch and revision 0 of a new database. */
+int pst_touch_init(struct pst_tx *tx, struct pst_err *err);
+
+/* ---- records ---- */
+
+/* Fill an empty id, and an empty time (NULL: none) from the clock. */
+void pst_record_new(struct pst_tx *tx, char id[PST_ID_SIZE], int64_t *at_ms);
+int64_t pst_tx_now_ms(const struct pst_tx *tx);
+
+/* Run a statement that changes a row: PST_OK, or `none` when it changed no row. */
+#define pst_change(tx, stmt, none, err, ...)                                                       \
+    pst_change_((tx), (stmt), (none), (err), PST_VALS_(__VA_ARGS__))
+int pst_change_(struct pst_tx *tx, const struct pst_stmt *stmt, int none, struct pst_err *err,
+                const struct pst_val *vals, size_t vals_n);
+
+/* Query for at most one row: PST_OK with the rows standing on it, or PST_NOTFOUND. */
+#define pst_one(tx, stmt, ret_rows, err, ...)                                                      \
+    pst_one_((tx), (stmt), (ret_rows), (err), PST_VALS_(__VA_ARGS__))
+int pst_one_(struct pst_tx *tx, const struct pst_stmt *stmt, struct pst_rows **ret,
+             struct pst_err *err, const struct pst_val *vals, size_t vals_n);
+
+/* Query for one number: PST_OK or PST_NOTFOUND. */
+#define pst_number(tx, stmt, ret, err, ...)                                                        \
+    pst_number_((tx), (stmt), (ret), (err), PST_VALS_(__VA_ARGS__))
+int pst_number_(struct pst_tx *tx, const struct pst_stmt *stmt, int64_t *ret, struct pst_err *err,
+                const struct pst_val *vals, size_t vals_n);
+
+/* Reads a row's columns in their order into a record; the first fault is kept and reported by
+ * pst_reader_end(). */
+struct pst_reader {
+    const struct pst_rows *rows;
+    int col;
+    int rc;
+    struct pst_err *err;
+};
+int64_t pst_read_i(struct pst_reader *r);
+bool pst_read_flag(struct pst_reader *r);
+void pst_read_t(struct pst_reader *r, char *to, size_t size);
+#define pst_read_text(r, array) pst_read_t((r), (array), sizeof(array))
+/* Into an empty buffer, whose limit is set to what it takes. */
+void pst_read_b(struct pst_reader *r, struct pst_buf *to);
+/* PST_OK, or the first fault with `what` before it. */
+int pst_reader_end(struct pst_reader *r, const char *what);
+
+#endif
