@@ -115,7 +115,8 @@ static inline void pst_dns_msg_freep(struct pst_dns_msg **m)
 enum {
     PST_DNS_NAME_MAX = 253,
     PST_DNS_QUERY_MAX = 12 + 255 + 4 + 11, /* header, question, OPT record */
-    PST_DNS_UDP_SIZE = 1232,               /* what we announce, and the most we take by UDP */
+    PST_DNS_UDP_SIZE = 1232,               /* what we announce */
+    PST_DNS_UDP_MAX = 4096,                /* what we take by UDP all the same */
     PST_DNS_CHAIN_MAX = 16,                /* CNAMEs we follow */
 };
 
