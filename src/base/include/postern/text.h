@@ -10,6 +10,9 @@
 
 struct pst_buf;
 
+/* A DNS name of at most 253 bytes and its NUL. */
+enum { PST_NAME_SIZE = 254 };
+
 bool pst_streq(const char *a, const char *b); /* NULL equals only NULL */
 bool pst_strcaseeq(const char *a, const char *b);
 bool pst_str_starts(const char *s, const char *prefix);

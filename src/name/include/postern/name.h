@@ -15,11 +15,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <postern/text.h>
+
 struct pst_buf;
 struct pst_err;
-
-/* A name in normal form and its NUL. */
-enum { PST_NAME_SIZE = 254 };
 
 enum pst_name_flag {
     PST_NAME_WILDCARD = 1, /* "*." in front is allowed */

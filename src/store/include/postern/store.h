@@ -29,6 +29,7 @@
 
 #include <postern/buf.h>
 #include <postern/rand.h>
+#include <postern/text.h>
 
 struct pst_clock;
 struct pst_err;
@@ -37,7 +38,7 @@ struct pst_secret;
 struct pst_store;
 struct pst_tx;
 
-enum { PST_NAME_SIZE = 254, PST_HOST_SIZE = 256, PST_WORD_SIZE = 64 };
+enum { PST_HOST_SIZE = 256, PST_WORD_SIZE = 64 };
 
 /* ---- opening ---- */
 
