@@ -1,0 +1,164 @@
+/* finish.c - what an order's progress and end mean for its domain. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "order_internal.h"
+
+enum { DAY_S = 86400 };
+
+static int event(struct pst_tx *tx, struct pst_order *o, const struct pst_domain *d,
+                 const char *kind, const char *text, struct pst_err *err)
+{
+    struct pst_event e = {0};
+    pst_str_copy(e.kind, sizeof e.kind, kind);
+    pst_str_copy(e.actor, sizeof e.actor, "system");
+    memcpy(e.app_id, d->app_id, sizeof e.app_id);
+    memcpy(e.domain_id, d->id, sizeof e.domain_id);
+    snprintf(e.text, sizeof e.text, "%s", text);
+    return pst_event_append(tx, &e, err);
+}
+
+int pst_order_drop_challenge(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
+{
+    return o->data.token[0] ? pst_challenge_delete(tx, o->data.token, err) : PST_OK;
+}
+
+int pst_finish_note(struct pst_tx *tx, struct pst_order *o, const char *problem, const char *reason,
+                    int64_t next_try_at_ms, struct pst_err *err)
+{
+    struct pst_domain d;
+    int rc = pst_domain_get(tx, o->row.domain_id, &d, err);
+    if (rc != PST_OK)
+        return rc < 0 ? rc : PST_OK;
+    pst_str_copy(d.problem, sizeof d.problem, problem);
+    snprintf(d.reason, sizeof d.reason, "%s", reason);
+    d.next_try_at_ms = next_try_at_ms;
+    return pst_domain_update(tx, &d, err);
+}
+
+/* The sentence for the owner of the domain, with the CA's own words behind it. */
+static void explain_failure(struct pst_domain *d, const struct pst_err *fault,
+                            const struct pst_order_decision *decision)
+{
+    if (decision->user)
+        snprintf(d->reason, sizeof d->reason, "%s", decision->user);
+    else
+        snprintf(d->reason, sizeof d->reason, "%s", fault->text);
+    snprintf(d->evidence, sizeof d->evidence, "%s", fault->text);
+    pst_str_copy(d->problem, sizeof d->problem,
+                 fault->problem[0] ? fault->problem : pst_rc_name(fault->rc));
+}
+
+static int64_t failure_delay_ms(struct pst_order *o, const struct pst_domain *d,
+                                const struct pst_order_decision *decision)
+{
+    const struct pst_order_opts *opts = &o->env->o;
+    int64_t max_s = opts->backoff_max_s;
+    int64_t first_s = decision->action == PST_ACTION_FAIL ? opts->backoff_first_s
+                                                          : (max_s < DAY_S ? max_s : DAY_S);
+    return pst_order_backoff_ms(d->failures, first_s, max_s, opts->rand);
+}
+
+int pst_finish_failed(struct pst_tx *tx, struct pst_order *o, const struct pst_err *fault,
+                      const struct pst_order_decision *decision, struct pst_err *err)
+{
+    struct pst_domain d;
+    int64_t now = pst_order_now_ms(o);
+    char text[400];
+
+    int rc = pst_order_budget_failed(tx, o, err);
+    if (rc < 0)
+        return rc;
+    rc = pst_domain_get(tx, o->row.domain_id, &d, err);
+    if (rc != PST_OK)
+        return rc < 0 ? rc : PST_OK;
+
+    d.failures++;
+    d.last_failure_at_ms = now;
+    d.due_at_ms = now + failure_delay_ms(o, &d, decision);
+    d.next_try_at_ms = d.due_at_ms;
+    d.phase = decision->action == PST_ACTION_FAIL ? PST_PHASE_WORK : PST_PHASE_BLOCKED;
+    explain_failure(&d, fault, decision);
+    rc = pst_domain_update(tx, &d, err);
+    if (rc < 0)
+        return rc;
+    snprintf(text, sizeof text, "attempt %" PRId64 " failed: %.340s", o->row.attempt, fault->text);
+    return event(tx, o, &d, "order.failed", text, err);
+}
+
+/* Spread by the certificate's own number, so that it is the same after a restart. */
+static int64_t renew_at_ms(const struct pst_certificate *c)
+{
+    return pst_order_renew_at(c->not_before, c->not_after, (uint64_t)c->num) * 1000;
+}
+
+int pst_finish_issued(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
+{
+    struct pst_domain d;
+    char until[PST_TIME_SIZE];
+    char text[200];
+
+    int rc = pst_order_drop_challenge(tx, o, err);
+    if (rc < 0)
+        return rc;
+    rc = pst_domain_get(tx, o->row.domain_id, &d, err);
+    if (rc != PST_OK)
+        return rc < 0 ? rc : PST_CONFLICT; /* removed meanwhile: keep no certificate for it */
+    rc = pst_certificate_insert(tx, &o->issued, err);
+    if (rc < 0)
+        return rc;
+
+    pst_time_format(until, o->issued.not_after * 1000);
+    d.acme_cert = o->issued.num;
+    d.due_at_ms = renew_at_ms(&o->issued); /* holds even if no edge ever shows it */
+    d.failures = 0;
+    d.problem[0] = d.record[0] = '\0';
+    d.phase = PST_PHASE_WORK;
+    snprintf(d.reason, sizeof d.reason, "The CA has issued the certificate; it goes to the edges.");
+    rc = pst_domain_update(tx, &d, err);
+    if (rc < 0)
+        return rc;
+    snprintf(text, sizeof text, "certificate %s issued, valid until %s", o->issued.serial, until);
+    return event(tx, o, &d, "certificate.issued", text, err);
+}
+
+int pst_finish_served(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
+{
+    struct pst_domain d;
+    struct pst_certificate c = {0};
+    int64_t now = pst_order_now_ms(o);
+
+    int rc = pst_domain_get(tx, o->row.domain_id, &d, err);
+    if (rc != PST_OK)
+        return rc < 0 ? rc : PST_OK;
+    rc = pst_certificate_get(tx, d.acme_cert, &c, err);
+    if (rc != PST_OK)
+        return rc < 0 ? rc : pst_unexpected(err, rc, "the certificate of an order");
+
+    d.due_at_ms = renew_at_ms(&c);
+    pst_certificate_deinit(&c);
+    d.next_try_at_ms = d.due_at_ms;
+    d.problem[0] = d.reason[0] = d.record[0] = '\0';
+    bool first = !d.acme_seen_at_ms;
+    if (first)
+        d.acme_seen_at_ms = now;
+    rc = pst_domain_update(tx, &d, err);
+    if (rc < 0)
+        return rc;
+    return event(tx, o, &d, "certificate.served",
+                 first ? "every edge serves the first certificate"
+                       : "every edge serves the renewed certificate",
+                 err);
+}
+
+int pst_finish_scheduled(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
+{
+    struct pst_domain d;
+    int rc = pst_domain_get(tx, o->row.domain_id, &d, err);
+    if (rc != PST_OK)
+        return rc < 0 ? rc : PST_OK;
+    d.due_at_ms = d.next_try_at_ms = o->renew_at_ms;
+    return pst_domain_update(tx, &d, err);
+}

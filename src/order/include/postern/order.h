@@ -1,0 +1,124 @@
+/*
+ * order.h - from a domain without a certificate to one that is served, one durable step at a time.
+ *
+ * One *order* is one attempt: a row that a worker leases, moves on by **one exchange with the
+ * outside**, saves by compare-and-set on its lease, and lets go.  What must survive a crash is
+ * stored before it is used (the key and the names before newOrder, the order's URL before anything
+ * else is asked), so a kill at any point costs at most one repeated request.  Waiting is
+ * `run_at_ms` (or a feed revision that edges must acknowledge), never a sleeping thread.
+ *
+ *   checking -> ordering -> authorizing -> publishing -> answering -> validating
+ *            -> readying -> finalizing -> issuing -> downloading -> deploying -> done
+ *
+ * From any of them to failed (counts for the back-off), withdrawn (DNS left; nothing to blame) or
+ * back to ordering (the CA forgot the order or the account).
+ *
+ * Threads:  one environment may be used by many workers at once.
+ * Blocking: pst_order_work() blocks for the exchanges of the steps it runs (each has a deadline).
+ * Memory:   the environment and what it points to outlive all calls.
+ * Failure:  a step's fault is the order's business: it is stored, shown and retried.  The functions
+ *           themselves only fail when the database does.
+ */
+#ifndef POSTERN_ORDER_H
+#define POSTERN_ORDER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <postern/crypto_key.h>
+
+struct pst_acme_ca;
+struct pst_clock;
+struct pst_err;
+struct pst_order_env;
+struct pst_rand;
+struct pst_resolver;
+struct pst_store;
+struct pst_tx;
+struct pst_watch_edge;
+struct pst_watch_verdict;
+
+/* A limit of the CA: `n` per `period_s`, refilled evenly. */
+struct pst_order_limit {
+    int64_t n;
+    int64_t period_s;
+};
+
+struct pst_order_opts {
+    struct pst_store *store;
+    const struct pst_clock *clock;
+    struct pst_rand *rand;
+    struct pst_acme_ca *ca;
+    struct pst_resolver *resolver;
+    const struct pst_watch_edge *edge; /* what is ours, for the check right before an order */
+
+    const char *directory_url;
+    enum pst_key_type key_type; /* of new certificates */
+    int rsa_bits;
+    const char *preferred_chain; /* root's CN; NULL: the CA's default chain */
+
+    struct pst_order_limit orders; /* per account */
+    struct pst_order_limit certs;  /* per registered domain */
+    struct pst_order_limit failed; /* failed authorizations per name */
+    int64_t backoff_first_s;       /* wait after the first failure; doubled each time */
+    int64_t backoff_max_s;
+    int64_t poll_first_ms;       /* first question after an answer that says "processing" */
+    int64_t barrier_ms;          /* how long a slow edge may hold up the CA */
+    int64_t live_ms;             /* an edge that polled within this time is live */
+    int64_t probe_timeout_ms;    /* TLS probe of an edge */
+    const atomic_bool *stopping; /* set: steps end early */
+
+    /* The name no longer leads here (or again may): it is to be watched.  From a worker's thread;
+     * may be NULL. */
+    void (*watch)(void *arg, const char *domain_id, const char *ascii);
+    void *arg;
+};
+
+/* Copies the options; strings and pointers must outlive it.  PST_OK, PST_ENOMEM. */
+int pst_order_env_new(struct pst_order_env **ret, const struct pst_order_opts *opts,
+                      struct pst_err *err);
+void pst_order_env_free(struct pst_order_env *env);
+
+/* Store the intent (name, new key, attempt) of an order for up to `limit` domains that are due.
+ * *ret_n of them were begun. */
+int pst_order_begin_due(struct pst_order_env *env, int limit, int *ret_n, struct pst_err *err);
+
+/* A leased order; given up by pst_order_run(). */
+struct pst_order;
+
+/* Lease one due order.  PST_OK; PST_NOTFOUND: nothing is due. */
+int pst_order_lease(struct pst_order_env *env, struct pst_order **ret, struct pst_err *err);
+
+/* Run its steps until it must wait or has ended, and let it go.  *ret_steps (may be NULL): how
+ * many were run. */
+int pst_order_run(struct pst_order *o, int *ret_steps, struct pst_err *err);
+
+/* What the watch found for a domain: sets its phase, reason, evidence and record, and makes it due
+ * when it leads here.  Inside a transaction; an unknown domain is fine. */
+int pst_order_apply_verdict(struct pst_order_env *env, struct pst_tx *tx, const char *domain_id,
+                            const struct pst_watch_verdict *v, struct pst_err *err);
+
+/* ---- pure parts, for explain and the tests ---- */
+
+/* The wait after `failures` (>= 1) failed attempts: first, doubled each time, at most `max`, up to
+ * 20 % less by `rand` (never later than promised).  Milliseconds. */
+int64_t pst_order_backoff_ms(int64_t failures, int64_t first_s, int64_t max_s,
+                             struct pst_rand *rand);
+
+/*
+ * When to renew a certificate without the CA's advice: after 2/3 of its life, half if that is
+ * under 10 days, plus up to 1 % of the life that depends only on `seed` (spreads many over time).
+ * not_before, not_after, result: Unix seconds.
+ */
+int64_t pst_order_renew_at(int64_t not_before, int64_t not_after, uint64_t seed);
+
+/* When to renew inside the window that the CA suggests (RFC 9773 section 4.2): a uniform instant
+ * in it, but not later than 1/20 of the life before the end.  Unix seconds. */
+int64_t pst_order_renew_in_window(int64_t not_before, int64_t not_after, int64_t start_at_ms,
+                                  int64_t end_at_ms, struct pst_rand *rand);
+
+/* What a state means, for people ("asking the CA for the order"); NULL for an unknown name. */
+const char *pst_order_state_text(const char *state);
+
+#endif

@@ -1,0 +1,199 @@
+/* order_internal.h - what the files of order/ and their tests share. */
+#ifndef PST_ORDER_INTERNAL_H
+#define PST_ORDER_INTERNAL_H
+
+#include <pthread.h>
+
+#include <postern/acme.h>
+#include <postern/base.h>
+#include <postern/crypto.h>
+#include <postern/order.h>
+#include <postern/store.h>
+
+#define LOG "order"
+
+enum pst_order_state {
+    PST_ORDER_CHECKING,    /* DNS and CAA once more, before the CA is told anything */
+    PST_ORDER_ORDERING,    /* budget, account, newOrder */
+    PST_ORDER_AUTHORIZING, /* read the authorization, store the challenge's answer */
+    PST_ORDER_PUBLISHING,  /* wait until every live edge has the answer */
+    PST_ORDER_ANSWERING,   /* tell the CA that it may look */
+    PST_ORDER_VALIDATING,  /* poll the authorization */
+    PST_ORDER_READYING,    /* poll the order until it may be finalized */
+    PST_ORDER_FINALIZING,  /* hand in the CSR */
+    PST_ORDER_ISSUING,     /* poll the order until there is a certificate */
+    PST_ORDER_DOWNLOADING, /* fetch, check and store the certificate */
+    PST_ORDER_DEPLOYING,   /* wait until every live edge serves it */
+    PST_ORDER_SCHEDULING,  /* ask the CA when to renew it */
+    PST_ORDER_DONE,
+    PST_ORDER_FAILED,
+    PST_ORDER_WITHDRAWN,
+    PST_ORDER_STATE__COUNT
+};
+
+enum { PST_URL_SIZE = 2048, PST_TOKEN_SIZE = 129 };
+
+/* What an order must remember between steps besides its columns; stored as JSON. */
+struct order_data {
+    char authz_url[PST_URL_SIZE];
+    char challenge_url[PST_URL_SIZE];
+    char finalize_url[PST_URL_SIZE];
+    char certificate_url[PST_URL_SIZE];
+    char token[PST_TOKEN_SIZE];
+    char replaces[160];    /* certificate id of the one this order follows; "" if none */
+    int64_t expires_at;    /* of the CA's order, Unix seconds; 0: not stated */
+    int64_t polls;         /* answers that said "not yet" in this state */
+    int64_t faults;        /* faults in a row in this state */
+    int64_t restarts;      /* times the CA had forgotten it */
+    int64_t barrier_rev;   /* revision that the edges must have; 0: not known yet */
+    int64_t barrier_at_ms; /* when waiting for them ends */
+};
+
+int pst_order_data_write(const struct order_data *d, struct pst_buf *to, struct pst_err *err);
+/* PST_OK or PST_EINTERNAL. */
+int pst_order_data_read(struct order_data *ret, const char *json, size_t len, struct pst_err *err);
+
+struct refusal;
+void pst_order_refusal_free(struct refusal *r);
+
+struct pst_order_env {
+    struct pst_order_opts o;
+    pthread_mutex_t lock;       /* account below, and one registration at a time */
+    struct pst_account account; /* as last read; id "" before */
+    struct pst_key_handle *key; /* of the account */
+};
+
+struct pst_order {
+    struct pst_order_env *env;
+    struct pst_order_row row;
+    enum pst_order_state state;
+    struct order_data data;
+    struct pst_acme_call call; /* the CA, and its last problem */
+    char account_url[PST_URL_SIZE];
+    char thumbprint[64];
+    int64_t leased_at_mono_ms;
+    bool dead;                     /* the CA's order or authorization is invalid */
+    struct refusal *refusal;       /* between a check and storing what it found */
+    struct pst_certificate issued; /* between checking and storing a certificate */
+    int64_t renew_at_ms;           /* between the CA's advice and storing it */
+};
+
+/* What a step wants to happen next.  Everything in it is saved in one transaction. */
+struct pst_step {
+    enum pst_order_state next;
+    int64_t run_at_ms; /* 0: at once */
+    int64_t wait_rev;  /* or as soon as the edges have this revision; 0: none */
+    char why[400];     /* for people */
+    /* More to write with it; may run again. */
+    int (*also)(struct pst_tx *tx, struct pst_order *o, struct pst_err *err);
+};
+
+typedef int pst_step_fn(struct pst_order *o, struct pst_step *ret, struct pst_err *err);
+
+pst_step_fn pst_step_checking, pst_step_ordering, pst_step_authorizing, pst_step_publishing,
+    pst_step_answering, pst_step_validating, pst_step_readying, pst_step_finalizing,
+    pst_step_issuing, pst_step_downloading, pst_step_deploying, pst_step_scheduling;
+
+const char *pst_order_state_name(enum pst_order_state s);
+bool pst_order_state_parse(const char *name, enum pst_order_state *ret);
+bool pst_order_state_ended(enum pst_order_state s);
+bool pst_order_may_go(enum pst_order_state from, enum pst_order_state to);
+
+/* Clear what belongs to the CA's order, for a new one. */
+void pst_order_forget(struct pst_order *o);
+
+/* An authorization that cannot become valid any more: the fault that ends the attempt. */
+struct pst_acme_authz;
+int pst_order_authz_failed(struct pst_order *o, const struct pst_acme_authz *a,
+                           struct pst_err *err);
+
+/* Have all live edges what was stored up to now?  PST_OK; PST_NOTYET (ret says until when to
+ * wait). */
+int pst_order_barrier(struct pst_order *o, struct pst_step *ret, struct pst_err *err);
+/* The same step again, by the CA's Retry-After (0: not stated) or our own schedule. */
+void pst_order_poll_again(struct pst_order *o, int64_t retry_after_ms, struct pst_step *ret);
+
+/* ---- policy.c: what is done about a fault; pure ---- */
+
+enum pst_order_action {
+    PST_ACTION_REPEAT,     /* the same step again, later; nobody's fault on our side */
+    PST_ACTION_WAIT,       /* the same step, not before run_at_ms: the CA said so */
+    PST_ACTION_RESTART,    /* the CA has forgotten the order: a new one */
+    PST_ACTION_REREGISTER, /* the CA has forgotten the account */
+    PST_ACTION_REREAD,     /* our view of the order is old: read it */
+    PST_ACTION_FAIL,       /* the attempt failed; counted, back-off */
+    PST_ACTION_FAIL_DAILY, /* it will fail again until a person changes something */
+    PST_ACTION_BLOCK,      /* the account needs the operator */
+};
+
+struct pst_order_decision {
+    enum pst_order_action action;
+    int64_t delay_ms; /* REPEAT and WAIT */
+    const char *user; /* sentence for the owner of the domain, or NULL */
+};
+
+struct pst_order_fault {
+    const struct pst_err *err;
+    const struct pst_acme_problem *problem; /* type PST_ACME_NONE: none */
+    enum pst_order_state state;
+    bool has_order; /* the CA has given an order URL */
+    bool dead;      /* its order or authorization is invalid and never comes back */
+    int64_t faults; /* in a row before this one */
+    int64_t restarts;
+    int64_t now; /* Unix seconds */
+};
+struct pst_order_decision pst_order_decide(const struct pst_order_fault *f);
+
+/* Delay before the next question after `polls` answers that said "not yet": the CA's Retry-After,
+ * else first_ms, doubled up to 5 s. */
+int64_t pst_order_poll_ms(int64_t polls, int64_t retry_after_ms, int64_t first_ms);
+
+/* ---- account.c ---- */
+
+/* Read the account, open its key, register it with the CA when it has no URL yet (one exchange).
+ * PST_OK: o->call is ready.  PST_NOTYET: the operator must act first; err.text says what. */
+int pst_order_account(struct pst_order *o, struct pst_err *err);
+/* The CA does not know the account: register it again before the next order. */
+int pst_order_account_lost(struct pst_order *o, struct pst_err *err);
+/* Only a person can help: nothing is ordered until the account is made valid again. */
+int pst_order_account_block(struct pst_order_env *env, const char *reason, struct pst_err *err);
+
+/* ---- budget.c ---- */
+
+/* May this order be sent now?  Takes from the buckets if so.  PST_OK; PST_NOTYET: not before
+ * *ret_at_ms, `why` (400 bytes) says which limit. */
+int pst_order_budget_take(struct pst_order *o, int64_t *ret_at_ms, char *why, size_t why_size,
+                          struct pst_err *err);
+int pst_order_budget_failed(struct pst_tx *tx, struct pst_order *o, struct pst_err *err);
+/* The CA said "not before": keep to it for this name and its registered domain. */
+int pst_order_budget_block(struct pst_tx *tx, struct pst_order *o, int64_t until_ms,
+                           struct pst_err *err);
+
+/* ---- finish.c: how an order's end changes its domain (inside the saving transaction) ---- */
+
+int pst_finish_failed(struct pst_tx *tx, struct pst_order *o, const struct pst_err *fault,
+                      const struct pst_order_decision *d, struct pst_err *err);
+int pst_finish_issued(struct pst_tx *tx, struct pst_order *o, struct pst_err *err);
+int pst_finish_served(struct pst_tx *tx, struct pst_order *o, struct pst_err *err);
+/* The CA has said when to renew: o->renew_at_ms. */
+int pst_finish_scheduled(struct pst_tx *tx, struct pst_order *o, struct pst_err *err);
+/* Show a wait or a repeated fault beside the domain. */
+int pst_finish_note(struct pst_tx *tx, struct pst_order *o, const char *problem, const char *reason,
+                    int64_t next_try_at_ms, struct pst_err *err);
+
+/* Fill problem, reason, evidence and record from what DNS says. */
+struct pst_watch_verdict;
+void pst_order_describe_verdict(struct pst_domain *d, const struct pst_watch_verdict *v);
+
+/* Let the challenge's answer go. */
+int pst_order_drop_challenge(struct pst_tx *tx, struct pst_order *o, struct pst_err *err);
+
+/* ---- crash.c: kill -9 at a named point, only in builds for tests ---- */
+void pst_order_crash_point(enum pst_order_state state, const char *point);
+
+static inline int64_t pst_order_now_ms(const struct pst_order *o)
+{
+    return pst_wall_ms(o->env->o.clock);
+}
+
+#endif

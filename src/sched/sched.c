@@ -1,0 +1,282 @@
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#include <postern/base.h>
+#include <postern/order.h>
+#include <postern/sched.h>
+#include <postern/store.h>
+
+#define LOG "sched"
+
+enum {
+    WORKERS_MAX = 256,
+    JOBS_MAX = 16,
+    BEGIN_MAX = 64,
+    LOOK_MAX_MS = 10 * 1000, /* look at the database at least so often: another node may write */
+    FAULT_WAIT_MS = 1000,
+};
+
+struct pst_sched {
+    struct pst_sched_opts o;
+    struct pst_sched_job jobs[JOBS_MAX];
+    pthread_t threads[WORKERS_MAX + 2];
+    int threads_n;
+
+    pthread_mutex_t lock;
+    pthread_cond_t due;                   /* dispatcher: poked, or a worker became idle */
+    pthread_cond_t work;                  /* workers: the queue has an order */
+    pthread_cond_t end;                   /* jobs: stopping */
+    struct pst_order *queue[WORKERS_MAX]; /* never longer than there are idle workers */
+    int queue_n;
+    int idle;
+    bool poked;
+    bool stopping;
+};
+
+static void wait_ms(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += (ms % 1000) * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    pthread_cond_timedwait(cond, lock, &t);
+}
+
+/* ---- workers ---- */
+
+static struct pst_order *next_order(struct pst_sched *s)
+{
+    struct pst_order *o = NULL;
+
+    pthread_mutex_lock(&s->lock);
+    s->idle++;
+    pthread_cond_signal(&s->due);
+    while (!s->queue_n && !s->stopping)
+        pthread_cond_wait(&s->work, &s->lock);
+    if (s->queue_n) {
+        o = s->queue[0];
+        s->queue_n--;
+        memmove(s->queue, s->queue + 1, (size_t)s->queue_n * sizeof *s->queue);
+        s->idle--;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return o;
+}
+
+static void *worker(void *arg)
+{
+    struct pst_sched *s = arg;
+    struct pst_order *o;
+
+    while ((o = next_order(s))) {
+        struct pst_err err = {0};
+        if (pst_order_run(o, NULL, &err) < 0)
+            pst_log_err(LOG, "an order could not be saved; its lease will run out", &err);
+        pst_sched_poke(s);
+    }
+    return NULL;
+}
+
+/* ---- dispatcher ---- */
+
+static int next_due_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
+{
+    int64_t *at = arg;
+    int64_t orders, domains;
+
+    int rc = pst_order_next_due(tx, &orders, err);
+    if (rc == PST_OK)
+        rc = pst_domain_next_due(tx, &domains, err);
+    if (rc == PST_OK)
+        *at = !orders || (domains && domains < orders) ? domains : orders;
+    return rc;
+}
+
+static int free_workers(struct pst_sched *s)
+{
+    pthread_mutex_lock(&s->lock);
+    int n = s->stopping ? 0 : s->idle - s->queue_n;
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+static void hand_over(struct pst_sched *s, struct pst_order *o)
+{
+    pthread_mutex_lock(&s->lock);
+    s->queue[s->queue_n++] = o;
+    pthread_cond_signal(&s->work);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Begin what is to be begun, lease as much as there are idle workers. */
+static int dispatch(struct pst_sched *s, struct pst_err *err)
+{
+    int begun;
+    int rc = pst_order_begin_due(s->o.orders, BEGIN_MAX, &begun, err);
+
+    while (rc >= 0 && free_workers(s) > 0) {
+        struct pst_order *o = NULL;
+        rc = pst_order_lease(s->o.orders, &o, err);
+        if (rc != PST_OK)
+            break;
+        hand_over(s, o);
+    }
+    return rc < 0 ? rc : PST_OK;
+}
+
+/* How long to sleep: until the earliest row is due.  Without an idle worker only they matter. */
+static int look(struct pst_sched *s, int64_t *ret_wait_ms, struct pst_err *err)
+{
+    int64_t at = 0;
+
+    int rc = pst_store_read(s->o.store, next_due_tx, &at, err);
+    if (rc < 0)
+        return rc;
+    int64_t wait = at ? at - pst_wall_ms(s->o.clock) : LOOK_MAX_MS;
+    if (wait <= 0 && free_workers(s) > 0) {
+        rc = dispatch(s, err);
+        if (rc < 0)
+            return rc;
+        /* Something may have been begun or be left over; the loop looks again at once. */
+        wait = free_workers(s) > 0 ? 1 : LOOK_MAX_MS;
+    } else if (wait <= 0) {
+        wait = LOOK_MAX_MS;
+    }
+    *ret_wait_ms = wait < LOOK_MAX_MS ? wait : LOOK_MAX_MS;
+    return PST_OK;
+}
+
+static void *dispatcher(void *arg)
+{
+    struct pst_sched *s = arg;
+
+    pthread_mutex_lock(&s->lock);
+    while (!s->stopping) {
+        s->poked = false;
+        pthread_mutex_unlock(&s->lock);
+
+        struct pst_err err = {0};
+        int64_t wait;
+        if (look(s, &wait, &err) < 0) {
+            pst_log_err(LOG, "cannot see what is due", &err);
+            wait = FAULT_WAIT_MS;
+        }
+        pthread_mutex_lock(&s->lock);
+        if (!s->poked && !s->stopping)
+            wait_ms(&s->due, &s->lock, wait);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* ---- jobs ---- */
+
+static void *housekeeper(void *arg)
+{
+    struct pst_sched *s = arg;
+    int64_t due_ms[JOBS_MAX] = {0};
+
+    pthread_mutex_lock(&s->lock);
+    while (!s->stopping) {
+        int64_t next = INT64_MAX;
+        for (size_t i = 0; i < s->o.jobs_n && !s->stopping; i++) {
+            const struct pst_sched_job *j = &s->jobs[i];
+            if (pst_mono_ms(s->o.clock) >= due_ms[i]) {
+                struct pst_err err = {0};
+                pthread_mutex_unlock(&s->lock);
+                if (j->run(j->arg, &err) < 0)
+                    pst_log_err(LOG, "job failed", &err, pst_kv_s("job", j->name));
+                pthread_mutex_lock(&s->lock);
+                due_ms[i] = pst_mono_ms(s->o.clock) + j->period_s * 1000;
+            }
+            next = due_ms[i] < next ? due_ms[i] : next;
+        }
+        int64_t wait = next - pst_mono_ms(s->o.clock);
+        if (!s->stopping && wait > 0)
+            wait_ms(&s->end, &s->lock, wait < LOOK_MAX_MS ? wait : LOOK_MAX_MS);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* ---- start and stop ---- */
+
+static void init_cond(pthread_cond_t *cond)
+{
+    pthread_condattr_t a;
+    pthread_condattr_init(&a);
+    pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &a);
+    pthread_condattr_destroy(&a);
+}
+
+static int start_thread(struct pst_sched *s, void *(*fn)(void *), struct pst_err *err)
+{
+    int e = pthread_create(&s->threads[s->threads_n], NULL, fn, s);
+    if (e) {
+        errno = e;
+        return pst_fail_sys(err, "starting a thread");
+    }
+    s->threads_n++;
+    return PST_OK;
+}
+
+int pst_sched_start(struct pst_sched **ret, const struct pst_sched_opts *opts, struct pst_err *err)
+{
+    pst_require(opts->workers >= 1 && opts->workers <= WORKERS_MAX && opts->jobs_n <= JOBS_MAX);
+    struct pst_sched *s = pst_zalloc(1, sizeof *s);
+    if (!s)
+        return pst_fail_nomem(err, "the scheduler");
+    s->o = *opts;
+    if (opts->jobs_n)
+        memcpy(s->jobs, opts->jobs, opts->jobs_n * sizeof *s->jobs);
+    pthread_mutex_init(&s->lock, NULL);
+    init_cond(&s->due);
+    init_cond(&s->work);
+    init_cond(&s->end);
+
+    int rc = start_thread(s, housekeeper, err);
+    for (int i = 0; rc == PST_OK && i < opts->workers; i++)
+        rc = start_thread(s, worker, err);
+    if (rc == PST_OK)
+        rc = start_thread(s, dispatcher, err);
+    if (rc != PST_OK) {
+        pst_sched_stop(s);
+        return rc;
+    }
+    *ret = s;
+    return PST_OK;
+}
+
+void pst_sched_poke(struct pst_sched *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->poked = true;
+    pthread_cond_signal(&s->due);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void pst_sched_stop(struct pst_sched *s)
+{
+    if (!s)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->stopping = true;
+    pthread_cond_broadcast(&s->due);
+    pthread_cond_broadcast(&s->work);
+    pthread_cond_broadcast(&s->end);
+    pthread_mutex_unlock(&s->lock);
+    for (int i = 0; i < s->threads_n; i++)
+        pthread_join(s->threads[i], NULL);
+    pthread_cond_destroy(&s->due);
+    pthread_cond_destroy(&s->work);
+    pthread_cond_destroy(&s->end);
+    pthread_mutex_destroy(&s->lock);
+    pst_free(s);
+}
