@@ -1,8 +1,10 @@
 /*
  * crypto_key.h - private keys: made, imported, used; outside this module only sealed.
  *
- * A sealed key is PKCS#8 DER under pst_seal().  A handle is an opened key for repeated signing (an
- * ACME account key); one-off signatures go straight from the sealed form.
+ * A sealed key is, under pst_seal(), one byte for its type and the raw parts of
+ * pst_key_replica_form(), so that an edge can be given a million keys without decoding one.  A
+ * handle is an opened key for repeated signing (an ACME account key); one-off signatures go
+ * straight from the sealed form.
  */
 #ifndef POSTERN_CRYPTO_KEY_H
 #define POSTERN_CRYPTO_KEY_H
@@ -36,6 +38,7 @@ enum {
     PST_RSA_BITS_MIN = 2048,
     PST_RSA_BITS_MAX = 4096, /* more is refused: one RSA-7680 signature costs an edge 34 ms */
     PST_SPKI_MAX = 1024,     /* bytes of a public key of ours */
+    PST_CSR_NAMES_MAX = 100,
 };
 
 struct pst_key_info {
@@ -131,7 +134,7 @@ int pst_jwk_thumbprint_json(const char *jwk, size_t len, char ret[PST_JWK_THUMBP
 
 /*
  * Append a certificate request (DER): empty subject, the names as subject alternative names in the
- * order given, SHA-256 (Ed25519 and larger curves: their own digest), never must-staple.
+ * order given, signed with SHA-256 (Ed25519 has its own digest), never must-staple.
  *
  * names   lower-case A-labels or `*.` and such, 1 to 100.
  *

@@ -44,7 +44,7 @@ struct pst_cert_info {
     char *issuer_cn;                     /* the last CN, or "" */
     char **names; /* DNS names of the SAN extension, lower case, in their order */
     size_t names_n;
-    size_t other_names_n; /* SAN entries that are not DNS names */
+    size_t other_names_n; /* SAN entries that are not well-formed DNS names */
     bool is_ca;
     bool self_signed; /* issuer = subject and the signature is its own */
     bool has_aki;
