@@ -106,9 +106,9 @@ static int read_addresses(const struct pst_lookup l[2], struct pst_resolve_addre
     a->aaaa = l[1].end;
     a->ips = pst_zalloc(max + 1, sizeof *a->ips);
     a->chain = copy_texts(chain->chain, chain->chain_n);
+    a->chain_n = a->chain ? chain->chain_n : 0;
     if (!a->ips || !a->chain)
         return pst_fail_nomem(err, "addresses");
-    a->chain_n = chain->chain_n;
     a->ip_n = add_ips(&l[0], a->ips, 0, max);
     a->ip_n = sort_ips(a->ips, add_ips(&l[1], a->ips, a->ip_n, max));
     a->status = together(a);

@@ -123,14 +123,16 @@ static const struct option always[] = {
     {"qname-minimisation:", "yes"},
 };
 
+static const struct option with_resolver[] = {
+    {"do-not-query-localhost:", "no"},
+    {"unblock-lan-zones:", "yes"},
+    {"insecure-lan-zones:", "yes"},
+};
+
 /* With a resolver of the operator's, names that unbound would answer out of its own head go there
  * too: `*.test` would be NXDOMAIN without asking. */
-static const struct option with_resolver[] = {
-    {"do-not-query-localhost:", "no"},   {"unblock-lan-zones:", "yes"},
-    {"insecure-lan-zones:", "yes"},      {"local-zone:", "localhost. nodefault"},
-    {"local-zone:", "test. nodefault"},  {"local-zone:", "invalid. nodefault"},
-    {"local-zone:", "onion. nodefault"}, {"local-zone:", "home.arpa. nodefault"},
-};
+static const char *const special_zones[] = {"localhost.", "test.", "invalid.", "onion.",
+                                            "home.arpa."};
 
 /* Without one, tenants decide which servers we speak to: not those of our own networks. */
 static const struct option without_resolver[] = {
@@ -188,6 +190,30 @@ static int set_forwarder(struct ub_ctx *ub, const char *text, struct pst_err *er
     return set_table(ub, with_resolver, PST_ARRAY_N(with_resolver), err);
 }
 
+/* Last of all: this makes the settings final. */
+static int remove_special_zones(struct ub_ctx *ub, struct pst_err *err)
+{
+    for (size_t i = 0; i < PST_ARRAY_N(special_zones); i++) {
+        int fault = ub_ctx_zone_remove(ub, special_zones[i]);
+
+        if (fault != 0)
+            return pst_fail(err, PST_ECONFIG, "libunbound: %s", ub_strerror(fault));
+    }
+    return PST_OK;
+}
+
+static int set_trust_anchor(struct ub_ctx *ub, const char *path, struct pst_err *err)
+{
+    /* libunbound reads the file later and then only says "initialization failed": look now. */
+    if (access(path, R_OK) != 0)
+        return pst_fail(err, PST_ECONFIG, "the trust anchor %s cannot be read: %s", path,
+                        strerror(errno));
+    int fault = ub_ctx_add_ta_file(ub, path);
+    if (fault != 0)
+        return pst_fail(err, PST_ECONFIG, "the trust anchor %s: %s", path, ub_strerror(fault));
+    return PST_OK;
+}
+
 static int configure(struct pst_resolver *r, const struct pst_resolver_opts *opts,
                      struct pst_err *err)
 {
@@ -201,19 +227,15 @@ static int configure(struct pst_resolver *r, const struct pst_resolver_opts *opt
         rc = set_sockets(r->ub, opts->sockets, err);
     if (rc != PST_OK)
         return rc;
-    if (opts->resolver && *opts->resolver)
+    bool forward = opts->resolver && *opts->resolver;
+    if (forward)
         rc = set_forwarder(r->ub, opts->resolver, err);
     else
         rc = set_table(r->ub, without_resolver, PST_ARRAY_N(without_resolver), err);
-    if (rc != PST_OK || !opts->trust_anchor || !*opts->trust_anchor)
-        return rc;
-    /* libunbound reads the file at the first question and is silent then: look now. */
-    if (access(opts->trust_anchor, R_OK) != 0)
-        rc = pst_fail(err, PST_ECONFIG, "the trust anchor %s cannot be read: %s",
-                      opts->trust_anchor, strerror(errno));
-    else if ((fault = ub_ctx_add_ta_file(r->ub, opts->trust_anchor)) != 0)
-        rc = pst_fail(err, PST_ECONFIG, "the trust anchor %s: %s", opts->trust_anchor,
-                      ub_strerror(fault));
+    if (rc == PST_OK && opts->trust_anchor && *opts->trust_anchor)
+        rc = set_trust_anchor(r->ub, opts->trust_anchor, err);
+    if (rc == PST_OK && forward)
+        rc = remove_special_zones(r->ub, err);
     return rc;
 }
 
