@@ -44,7 +44,9 @@ struct pst_replica_opts {
 /*
  * Open the build that `current` names.  Stale reader slots are cleared.
  * PST_OK; PST_NOTFOUND (there is none: make one); PST_EINTERNAL (damaged, or of another format);
- * PST_ESYS; PST_ECONFIG (no such group).  Free with pst_replica_close().
+ * PST_ESYS; PST_ECONFIG (no such group, or another writer has it open).  The opening itself is
+ * guarded against damage, the batches are not: after an unclean stop read it through once with
+ * pst_replica_reader_verify() first (and free that reader).  Free with pst_replica_close().
  */
 int pst_replica_open(struct pst_replica **ret, const struct pst_replica_opts *opts,
                      struct pst_err *err);

@@ -16,7 +16,7 @@
  *
  * Threads:  a reader belongs to one thread; a build may be open once per process.  Open it after
  *           fork, never before.
- * Signals:  the first pst_replica_reader_new() installs handlers for SIGBUS and SIGSEGV, which pass
+ * Signals:  pst_replica_reader_new() installs handlers for SIGBUS and SIGSEGV, which pass
  *           on to the handlers before them what did not happen in a look-up.
  * Blocking: page faults of the mapped file; nothing else.
  * Memory:   allocated by new() and by opening the file, never by a look-up.  Pointers in results

@@ -258,7 +258,7 @@ int pst_replica_state_encode(const struct pst_replica_out *o, const struct pst_r
 
 /*
  * Decode.  Every length is checked, no byte outside the record is read.  PST_REPLICA_OK or
- * PST_REPLICA_DAMAGED; *ret is written only on PST_REPLICA_OK, but may hold a part otherwise.
+ * PST_REPLICA_DAMAGED; *ret is meaningful only with PST_REPLICA_OK.
  */
 struct pst_replica_in {
     const unsigned char *data;
@@ -268,6 +268,8 @@ struct pst_replica_in {
 };
 /* Header, length, kind and checksum. */
 int pst_replica_check(const struct pst_replica_in *in, int kind);
+/* Of a record that was checked. */
+uint64_t pst_replica_generation(const struct pst_replica_in *in);
 int pst_replica_name_decode(const struct pst_replica_in *in, struct pst_replica_name *ret);
 int pst_replica_app_decode(const struct pst_replica_in *in, struct pst_replica_app *ret);
 int pst_replica_cert_decode(const struct pst_replica_in *in, struct pst_replica_cert *ret);
