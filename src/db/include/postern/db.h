@@ -22,7 +22,7 @@
  *             ONLY.  A COMMIT whose answer was lost is looked up, not repeated.
  *
  * Threads:  a struct pst_db may be used by many; a struct pst_dbtx only inside its callback.
- *           Calling pst_db_tx() from a callback is a PST_EINTERNAL fault.
+ *           Beginning a transaction inside a callback is a PST_EINTERNAL fault.
  * Blocking: all functions; a locked database at most about 10 s, a dead server about 15 s.
  * Memory:   a result lies complete in memory (at most 64 MiB) before pst_db_query() returns, so
  *           that a callback may change what it walks over.
