@@ -148,6 +148,7 @@ static int refuse_idn(int code, const char *typed, struct pst_err *err)
     case IDN2_TOO_BIG_DOMAIN:
         return refuse(err, "too_long", "the name is longer than 253 bytes: shorten it");
     case IDN2_TOO_BIG_LABEL:
+    case IDN2_PUNYCODE_BIG_OUTPUT:
         return refuse(err, "label_too_long",
                       "a part of the name is longer than 63 bytes in its xn-- form: shorten it");
     default:
