@@ -16,6 +16,7 @@ enum {
     BEGIN_MAX = 64,
     LOOK_MAX_MS = 10 * 1000, /* look at the database at least so often: another node may write */
     FAULT_WAIT_MS = 1000,
+    AGAIN_MS = 20,           /* after a batch there may be more */
 };
 
 struct pst_sched {
@@ -144,7 +145,7 @@ static int look(struct pst_sched *s, int64_t *ret_wait_ms, struct pst_err *err)
         if (rc < 0)
             return rc;
         /* Something may have been begun or be left over; the loop looks again at once. */
-        wait = free_workers(s) > 0 ? 1 : LOOK_MAX_MS;
+        wait = free_workers(s) > 0 ? AGAIN_MS : LOOK_MAX_MS;
     } else if (wait <= 0) {
         wait = LOOK_MAX_MS;
     }

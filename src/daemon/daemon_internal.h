@@ -1,0 +1,94 @@
+/* daemon_internal.h - the parts of posternd, in the order in which they start. */
+#ifndef PST_DAEMON_INTERNAL_H
+#define PST_DAEMON_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <postern/base.h>
+#include <postern/conf.h>
+#include <postern/crypto.h>
+#include <postern/store.h>
+#include <postern/watch.h>
+
+#define LOG "daemon"
+
+enum { EDGE_ADDRESSES_MAX = 64, PROBE_KEY_LEN = 32 };
+
+/* What the whole process shares.  Made by main(), gone at its end. */
+struct daemon {
+    struct pst_conf *conf;
+    const char *conf_path;
+    struct pst_keyring *keys;
+    struct pst_store *store;
+    char node[160];
+
+    const char *addresses[EDGE_ADDRESSES_MAX];
+    struct pst_watch_edge edge;
+    unsigned char probe_key[PROBE_KEY_LEN];
+    struct pst_gate *gate;
+    struct pst_resolver *resolver;
+    struct pst_http *http;
+    struct pst_acme_ca *ca;
+    struct pst_order_env *orders;
+    struct pst_watch *watch;
+    pthread_mutex_t parts; /* guards the next two: commits come from any thread */
+    struct pst_api *api;
+    struct pst_sched *sched;
+    struct dns_glue *dns;
+    atomic_bool stopping;
+};
+
+/* ---- command.c: posternd init and its sisters ---- */
+
+/* Each gets the arguments after its own name; returns the exit status of the program. */
+int pst_command_init(struct daemon *d, int argc, char **argv);
+int pst_command_account(struct daemon *d, int argc, char **argv);
+int pst_command_root(struct daemon *d, int argc, char **argv);
+
+enum { EXIT_USAGE = 2 };
+
+/* ---- setup.c ---- */
+
+/* By the settings log.level and log.format. */
+int pst_daemon_set_logging(struct daemon *d, struct pst_err *err);
+/* Master key and database; `create` for init. */
+int pst_daemon_open_store(struct daemon *d, bool create, struct pst_err *err);
+void pst_daemon_close_store(struct daemon *d);
+
+/* ---- account.c: the row of the ACME account ---- */
+
+struct account_request {
+    const char *contact;
+    bool agree_terms;
+};
+/* Make or update the account of acme.directory; its key is made with it.  Nothing is sent. */
+int pst_daemon_account(struct daemon *d, const struct account_request *req, struct pst_err *err);
+
+/* ---- platform.c: the default certificate ---- */
+
+/* The platform's names and its default ladder: the operator's files when they are given and good,
+ * else a leaf of the local CA.  A job: picks up changed files, renews the local leaf, warns. */
+int pst_daemon_platform(void *daemon, struct pst_err *err);
+/* The local CA's root as PEM.  PST_NOTFOUND: there is none. */
+int pst_daemon_local_root(struct daemon *d, struct pst_buf *ret_pem, struct pst_err *err);
+
+/* ---- dns.c: the watch, its verdicts and the database ---- */
+
+/* Resolver, gate, probe key: what orders need too.  The watch itself starts after them. */
+int pst_daemon_dns_prepare(struct daemon *d, struct pst_err *err);
+int pst_daemon_dns_start(struct daemon *d, struct pst_err *err);
+void pst_daemon_dns_end(struct daemon *d);
+/* Start or stop watching a domain by what the database says of it. */
+void pst_daemon_dns_follow(void *daemon, const char *domain_id, const char *ascii);
+void pst_daemon_dns_forget(void *daemon, const char *domain_id);
+
+/* ---- run.c ---- */
+
+/* Something may be due. */
+void pst_daemon_poke(struct daemon *d);
+
+/* Start all parts, say so to the service manager, wait for the signal to end.  Exit status. */
+int pst_daemon_run(struct daemon *d);
+
+#endif
