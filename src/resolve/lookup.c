@@ -149,7 +149,7 @@ void pst_resolve_records_free(struct pst_resolve_records *r)
 static void add_escaped(struct pst_buf *to, const uint8_t *data, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (data[i] >= ' ' && data[i] < 127)
+        if ((data[i] >= ' ' && data[i] < 127) || data[i] == '\t')
             pst_buf_char(to, (char)data[i]);
         else
             pst_buf_printf(to, "\\%03u", (unsigned)data[i]);

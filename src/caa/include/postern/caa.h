@@ -29,17 +29,18 @@ const char *pst_caa_result_name(enum pst_caa_result r);
 struct pst_caa_issuer {
     const char *const *identities; /* the CA's names, meta.caaIdentities of its directory */
     size_t identities_n;           /* 0: unknown; then only "nobody may issue" forbids */
-    const char *account_url;       /* compared byte for byte with accounturi */
-    const char *challenge;         /* "http-01", ...; compared with validationmethods */
+    const char *account_url; /* compared byte for byte with accounturi; NULL: none yet, so that
+                                records with an accounturi do not allow it */
+    const char *challenge;   /* "http-01", ...; looked for in validationmethods */
 };
 
 struct pst_caa_verdict {
     enum pst_caa_result result;
     char name[256];   /* the name it is about, as given; "" when all are allowed */
     char where[256];  /* the name at which the records are; "" when there are none */
-    char record[512]; /* FORBIDDEN: the record that decides, in zone-file form */
-    char add[512];    /* FORBIDDEN: the record that would allow it, or what to change */
-    char text[512];   /* for people: one sentence */
+    char record[768]; /* FORBIDDEN: the record that decides, in zone-file form */
+    char add[768];    /* FORBIDDEN: the record that would allow it, or what to change */
+    char text[768];   /* for people: one sentence */
 };
 
 /*

@@ -73,7 +73,7 @@ static inline void pst_resolve_addresses_freep(struct pst_resolve_addresses **a)
 struct pst_caa_rr {
     uint8_t flags;
     char *tag;   /* as in the record, its case kept; "" when the record is malformed */
-    char *value; /* NUL-terminated; bytes that are not printable as \DDD */
+    char *value; /* NUL-terminated; bytes neither printable nor a tab as \DDD */
 };
 
 /* The records of one name and type (CAA, TXT or NS). */
