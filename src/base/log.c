@@ -362,23 +362,38 @@ static int read_part(struct levels *to, const char *part, size_t len, bool *gene
     return PST_OK;
 }
 
-int pst_log_set_levels(const char *spec, struct pst_err *err)
+static int read_levels(struct levels *ret, const char *spec, struct pst_err *err)
 {
-    struct levels fresh = {.general = PST_LOG_INFO};
     bool general_seen = false;
 
+    *ret = (struct levels){.general = PST_LOG_INFO};
     for (const char *part = spec;;) {
         size_t len = strcspn(part, ",");
-        int rc = read_part(&fresh, part, len, &general_seen, err);
+        int rc = read_part(ret, part, len, &general_seen, err);
         if (rc != PST_OK)
             return rc;
         part += len;
         if (!*part)
-            break;
+            return PST_OK;
         part++;
     }
-    levels = fresh;
-    return PST_OK;
+}
+
+int pst_log_check_levels(const char *spec, struct pst_err *err)
+{
+    struct levels fresh;
+
+    return read_levels(&fresh, spec, err);
+}
+
+int pst_log_set_levels(const char *spec, struct pst_err *err)
+{
+    struct levels fresh;
+
+    int rc = read_levels(&fresh, spec, err);
+    if (rc == PST_OK)
+        levels = fresh;
+    return rc;
 }
 
 void pst_log_set_json(bool json)

@@ -51,6 +51,8 @@ void pst_log_err_(const char *group, const char *msg, const struct pst_err *err,
 
 /* Set levels: "info" or "info,order=debug,acme=debug".  PST_OK or PST_ECONFIG.  Before threads. */
 int pst_log_set_levels(const char *spec, struct pst_err *err);
+/* Would pst_log_set_levels() take it?  Changes nothing. */
+int pst_log_check_levels(const char *spec, struct pst_err *err);
 void pst_log_set_json(bool json);
 /* Where lines go (2 at first); tests point it elsewhere. */
 void pst_log_set_fd(int fd);
