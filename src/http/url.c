@@ -31,6 +31,10 @@ static int take_host(CURLU *u, struct pst_http_url *to, struct pst_err *err)
 {
     char *host = NULL;
 
+    if (curl_url_get(u, CURLUPART_ZONEID, &host, 0) == CURLUE_OK) {
+        curl_free(host);
+        return pst_fail(err, PST_EINPUT, "a URL with a zone in its address");
+    }
     if (curl_url_get(u, CURLUPART_HOST, &host, 0))
         return pst_fail(err, PST_EINPUT, "a URL without a host");
 
