@@ -1,0 +1,236 @@
+#include "api_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include <postern/crypto_x509.h>
+#include <postern/name.h>
+
+#include "domain_view.h"
+
+static const char *const step_names[PST_STEP__COUNT] = {
+    [PST_STEP_CUSTOM] = "custom",
+    [PST_STEP_ACME] = "acme",
+    [PST_STEP_WILDCARD] = "wildcard",
+    [PST_STEP_DEFAULT] = "default",
+};
+
+const char *pst_step_name(enum pst_step s)
+{
+    return step_names[s];
+}
+
+void pst_domain_view_deinit(struct pst_domain_view *v)
+{
+    for (int i = 0; i < PST_STEP__COUNT; i++)
+        pst_certificate_deinit(&v->steps[i].cert);
+}
+
+/* ---- the ladder ---- */
+
+struct loader {
+    struct pst_tx *tx;
+    int64_t now;
+    struct pst_domain_view *v;
+    struct pst_err *err;
+};
+
+/* Put certificate `num` on a step (0: none). */
+static int load_step(struct loader *l, enum pst_step s, int64_t num)
+{
+    struct pst_domain_view *v = l->v;
+
+    v->steps[s].why = "there is none";
+    int rc = num ? pst_certificate_get(l->tx, num, &v->steps[s].cert, l->err) : PST_NOTFOUND;
+    if (rc == PST_NOTFOUND)
+        return PST_OK;
+    if (rc != PST_OK)
+        return rc;
+    const struct pst_certificate *c = &v->steps[s].cert;
+    v->steps[s].there = true;
+    v->steps[s].valid = c->not_before <= l->now && l->now < c->not_after;
+    v->steps[s].why = v->steps[s].valid        ? NULL
+                      : l->now >= c->not_after ? "its time is over"
+                                               : "its time has not begun";
+    return PST_OK;
+}
+
+/* A step that is in its time may still not count. */
+static void discount(struct pst_domain_view *v, enum pst_step s, bool when, const char *why)
+{
+    if (!v->steps[s].valid || !when)
+        return;
+    v->steps[s].valid = false;
+    v->steps[s].why = why;
+}
+
+/* The certificate of the wildcard domain of the same owner that covers the name. */
+static int load_wildcard(struct loader *l)
+{
+    struct pst_domain_view *v = l->v;
+    const struct pst_domain *d = v->domain;
+    const char *parent = d->wildcard ? NULL : pst_name_parent(d->ascii);
+    char ascii[PST_NAME_SIZE + 2];
+
+    v->steps[PST_STEP_WILDCARD].why = "no wildcard domain of the same owner covers the name";
+    if (!parent)
+        return PST_OK;
+    snprintf(ascii, sizeof ascii, "*.%s", parent);
+    int rc = pst_domain_by_ascii(l->tx, ascii, &v->wildcard, l->err);
+    if (rc == PST_OK && !pst_streq(v->wildcard.user_id, d->user_id))
+        rc = PST_NOTFOUND;
+    if (rc != PST_OK)
+        return rc == PST_NOTFOUND ? PST_OK : rc;
+    const struct pst_domain *w = &v->wildcard;
+    rc = load_step(l, PST_STEP_WILDCARD, w->custom_cert);
+    if (rc != PST_OK || v->steps[PST_STEP_WILDCARD].valid)
+        return rc;
+    if (!w->acme_cert || !w->acme_enabled)
+        return PST_OK;
+    pst_certificate_deinit(&v->steps[PST_STEP_WILDCARD].cert);
+    v->steps[PST_STEP_WILDCARD].cert = (struct pst_certificate){0};
+    rc = load_step(l, PST_STEP_WILDCARD, w->acme_cert);
+    discount(v, PST_STEP_WILDCARD, w->acme_seen_at_ms == 0, "no edge has been seen serving it yet");
+    return rc;
+}
+
+static int load_default(struct loader *l)
+{
+    int64_t files = 0, local = 0;
+
+    int rc = pst_default_ladder_get(l->tx, &files, &local, l->err);
+    if (rc == PST_OK)
+        rc = load_step(l, PST_STEP_DEFAULT, files);
+    if (rc != PST_OK || l->v->steps[PST_STEP_DEFAULT].valid || !local)
+        return rc;
+    pst_certificate_deinit(&l->v->steps[PST_STEP_DEFAULT].cert);
+    l->v->steps[PST_STEP_DEFAULT].cert = (struct pst_certificate){0};
+    return load_step(l, PST_STEP_DEFAULT, local);
+}
+
+int pst_domain_view_load(struct pst_tx *tx, const struct pst_domain *d, int64_t now,
+                         struct pst_domain_view *ret, struct pst_err *err)
+{
+    struct loader l = {tx, now, ret, err};
+
+    ret->domain = d;
+    int rc = load_step(&l, PST_STEP_CUSTOM, d->custom_cert);
+    if (rc == PST_OK)
+        rc = load_step(&l, PST_STEP_ACME, d->acme_cert);
+    if (rc == PST_OK)
+        rc = load_wildcard(&l);
+    if (rc == PST_OK)
+        rc = load_default(&l);
+    if (rc != PST_OK)
+        return rc < 0 ? rc : pst_unexpected(err, rc, "a certificate");
+    discount(ret, PST_STEP_ACME, !d->acme_enabled, "ACME is switched off for this domain");
+    discount(ret, PST_STEP_ACME, d->acme_seen_at_ms == 0, "no edge has been seen serving it yet");
+    ret->taken = PST_STEP_CUSTOM;
+    while (ret->taken < PST_STEP_DEFAULT && !ret->steps[ret->taken].valid)
+        ret->taken++;
+    struct pst_status_in in = {
+        .acme_enabled = d->acme_enabled,
+        .custom_valid = ret->steps[PST_STEP_CUSTOM].valid,
+        .acme_valid = ret->steps[PST_STEP_ACME].valid,
+        .covered = ret->steps[PST_STEP_WILDCARD].valid,
+        .wildcard = d->wildcard,
+        .phase = d->phase,
+    };
+    ret->status = pst_status_of(&in);
+    return PST_OK;
+}
+
+/* ---- the object ---- */
+
+bool pst_json_set_or_null(struct pst_json *j, const char *key, const char *value)
+{
+    return value && *value ? pst_json_set_text(j, key, value) : pst_json_set_null(j, key);
+}
+
+bool pst_json_set_time(struct pst_json *j, const char *key, int64_t at_ms)
+{
+    char text[PST_TIME_SIZE];
+
+    if (!at_ms)
+        return pst_json_set_null(j, key);
+    pst_time_format(text, at_ms);
+    return pst_json_set_text(j, key, text);
+}
+
+/* "EC private key - 256 bits": what is told about the key, never the key. */
+static int describe_key(struct pst_tx *tx, const struct pst_certificate *c, char *to,
+                        size_t to_size, struct pst_err *err)
+{
+    static const struct {
+        const char *type, *text;
+    } known[] = {
+        {"p256", "EC private key - 256 bits"},
+        {"p384", "EC private key - 384 bits"},
+        {"p521", "EC private key - 521 bits"},
+        {"ed25519", "Ed25519 private key - 256 bits"},
+    };
+
+    for (size_t i = 0; i < PST_ARRAY_N(known); i++) {
+        if (pst_streq(known[i].type, c->key_type)) {
+            pst_str_copy(to, to_size, known[i].text);
+            return PST_OK;
+        }
+    }
+    /* The size of an RSA key stands only in its certificate. */
+    struct pst_certificate whole = {0};
+    auto_cert_info struct pst_cert_info info = {0};
+    int rc = pst_certificate_load(tx, c->num, &whole, err);
+    if (rc == PST_OK)
+        rc = pst_cert_parse_der(whole.leaf.data, whole.leaf.len, &info, err);
+    pst_certificate_deinit(&whole);
+    if (rc != PST_OK)
+        return rc < 0 ? rc : pst_unexpected(err, rc, "a certificate");
+    snprintf(to, to_size, "RSA private key - %d bits", info.key_bits);
+    return PST_OK;
+}
+
+static bool set_certificate(struct pst_json *j, const struct pst_domain_view *v, const char *key)
+{
+    const struct pst_certificate *c = &v->steps[v->taken].cert;
+
+    if (v->taken == PST_STEP_DEFAULT)
+        return pst_json_set_null(j, "tlscert") && pst_json_set_null(j, "tlskey") &&
+               pst_json_set_null(j, "validity");
+    return pst_json_set_text(j, "tlscert", c->subject) && pst_json_set_text(j, "tlskey", key) &&
+           pst_json_set_time(j, "validity", c->not_after * 1000);
+}
+
+int pst_domain_json(struct pst_tx *tx, const struct pst_domain_view *v, struct pst_json **ret,
+                    struct pst_err *err)
+{
+    const struct pst_domain *d = v->domain;
+    const struct pst_status *s = &v->status;
+    auto_(pst_json_free) struct pst_json *j = pst_json_object();
+    bool failed = d->problem[0] && (d->failures > 0 || d->phase == PST_PHASE_BLOCKED);
+    char key[64] = "";
+
+    if (v->taken != PST_STEP_DEFAULT) {
+        int rc = describe_key(tx, &v->steps[v->taken].cert, key, sizeof key, err);
+        if (rc < 0)
+            return rc;
+    }
+    if (!pst_json_set_text(j, "id", d->id) || !pst_json_set_text(j, "app_id", d->app_id) ||
+        !pst_json_set_text(j, "name", d->name) ||
+        !pst_json_set_time(j, "created_at", d->created_at_ms) || !set_certificate(j, v, key) ||
+        !pst_json_set_bool(j, "ssl", s->ssl) ||
+        !pst_json_set_or_null(j, "ssl_status", s->ssl_status) ||
+        !pst_json_set_bool(j, "canonical", d->canonical) ||
+        !pst_json_set_bool(j, "letsencrypt_enabled", d->acme_enabled) ||
+        !pst_json_set_bool(j, "letsencrypt", s->letsencrypt) ||
+        !pst_json_set_or_null(j, "letsencrypt_status", s->letsencrypt_status) ||
+        !pst_json_set_null(j, "acme_dns_fqdn") || !pst_json_set_null(j, "acme_dns_value") ||
+        !pst_json_set(j, "acme_dns_error", pst_json_object()) ||
+        !pst_json_set_or_null(j, "acme_challenge_error", failed ? d->reason : NULL) ||
+        /* ours */
+        !pst_json_set_text(j, "ascii", d->ascii) || !pst_json_set_text(j, "status", s->word) ||
+        !pst_json_set_or_null(j, "reason", d->reason) ||
+        !pst_json_set_time(j, "next_try_at", d->next_try_at_ms))
+        return pst_fail_nomem(err, "a domain");
+    *ret = pst_take(&j);
+    return PST_OK;
+}

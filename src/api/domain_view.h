@@ -1,0 +1,49 @@
+/* domain_view.h - a domain with the certificates behind it, and what that looks like outside. */
+#ifndef POSTERN_API_DOMAIN_VIEW_H
+#define POSTERN_API_DOMAIN_VIEW_H
+
+#include <postern/status.h>
+#include <postern/store.h>
+
+struct pst_err;
+struct pst_json;
+
+/* The steps of the ladder, in the order in which the edge tries them. */
+enum pst_step {
+    PST_STEP_CUSTOM,
+    PST_STEP_ACME,
+    PST_STEP_WILDCARD,
+    PST_STEP_DEFAULT,
+    PST_STEP__COUNT
+};
+
+struct pst_domain_view {
+    const struct pst_domain *domain;
+    struct {
+        struct pst_certificate cert; /* without DER and key */
+        bool there;                  /* there is a certificate on this step */
+        bool valid;                  /* it counts: in its time, and not switched off */
+        const char *why;             /* when it does not count: the reason, for people */
+    } steps[PST_STEP__COUNT];
+    struct pst_domain wildcard; /* whose certificate stands on PST_STEP_WILDCARD */
+    enum pst_step taken;        /* the first that counts; PST_STEP_DEFAULT if none does */
+    struct pst_status status;
+};
+void pst_domain_view_deinit(struct pst_domain_view *v);
+#define auto_view __attribute__((cleanup(pst_domain_view_deinit)))
+
+/* Zero `ret` first.  now: Unix seconds.  PST_OK or negative. */
+int pst_domain_view_load(struct pst_tx *tx, const struct pst_domain *d, int64_t now,
+                         struct pst_domain_view *ret, struct pst_err *err);
+
+/* The Domain object of the platform API (section 3).  PST_OK or negative. */
+int pst_domain_json(struct pst_tx *tx, const struct pst_domain_view *v, struct pst_json **ret,
+                    struct pst_err *err);
+
+const char *pst_step_name(enum pst_step s);
+
+/* Members that are a text, or null for "" and NULL; times, or null for 0. */
+bool pst_json_set_or_null(struct pst_json *j, const char *key, const char *value);
+bool pst_json_set_time(struct pst_json *j, const char *key, int64_t at_ms);
+
+#endif

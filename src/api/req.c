@@ -1,0 +1,267 @@
+/* req.c - a request as its handler sees it, and running it from route to answer. */
+#include "api_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct pst_req *pst_req_new(struct pst_api *api)
+{
+    struct pst_req *req = pst_zalloc(1, sizeof *req);
+
+    if (!req)
+        return NULL;
+    req->api = api;
+    req->refs = 1;
+    req->began_ms = pst_mono_ms(api->opts.clock);
+    req->body = (struct pst_buf)PST_BUF(api->set.body_max);
+    pst_answer_init(&req->answer);
+    pst_id_new(api->opts.rand, req->id);
+    pst_str_copy(req->peer, sizeof req->peer, "?");
+    return req;
+}
+
+void pst_req_free(struct pst_req *req)
+{
+    if (!req)
+        return;
+    if (req->authorization)
+        pst_wipe(req->authorization, strlen(req->authorization));
+    pst_free(req->authorization);
+    pst_buf_wipe(&req->body);
+    pst_json_free(req->json);
+    pst_free(req->effects);
+    pst_answer_deinit(&req->answer);
+    pst_free(req);
+}
+
+int pst_req_effect(struct pst_req *req, enum pst_effect_kind kind, const char *id,
+                   const char *ascii, struct pst_err *err)
+{
+    if (req->effects_n == req->effects_cap) {
+        size_t cap = req->effects_cap ? 2 * req->effects_cap : 4;
+        struct pst_effect *more = pst_realloc(req->effects, cap * sizeof *more);
+        if (!more)
+            return pst_fail_nomem(err, "what follows the change");
+        req->effects = more;
+        req->effects_cap = cap;
+    }
+    struct pst_effect *e = &req->effects[req->effects_n++];
+    *e = (struct pst_effect){.kind = kind};
+    pst_str_copy(e->id, sizeof e->id, id);
+    pst_str_copy(e->ascii, sizeof e->ascii, ascii);
+    return PST_OK;
+}
+
+int pst_req_event(struct pst_req *req, struct pst_tx *tx, const char *kind, const char *app_id,
+                  const char *domain_id, struct pst_err *err, const char *fmt, ...)
+{
+    struct pst_event e = {0};
+    va_list ap;
+
+    pst_str_copy(e.kind, sizeof e.kind, kind);
+    pst_str_copy(e.request_id, sizeof e.request_id, req->id);
+    pst_str_copy(e.app_id, sizeof e.app_id, app_id ? app_id : "");
+    pst_str_copy(e.domain_id, sizeof e.domain_id, domain_id ? domain_id : "");
+    if (req->edge.id[0])
+        snprintf(e.actor, sizeof e.actor, "edge:%s", req->edge.name);
+    else
+        snprintf(e.actor, sizeof e.actor, "user:%s", req->user.username);
+    va_start(ap, fmt);
+    vsnprintf(e.text, sizeof e.text, fmt, ap);
+    va_end(ap);
+    return pst_event_append(tx, &e, err);
+}
+
+int pst_req_decode(const struct pst_json *obj, const struct pst_json_field *fields, size_t n,
+                   void *dest, struct pst_answer *ans)
+{
+    struct pst_err why = {0};
+
+    int rc = pst_json_decode(obj, fields, n, dest, PST_JSON_IGNORE, &why);
+    if (rc == PST_EINPUT)
+        return pst_answer_invalid(ans, why.problem[0] ? why.problem : "body", "%s", why.text);
+    return rc;
+}
+
+void pst_req_base_url(const struct pst_req *req, char *to, size_t to_size)
+{
+    const char *set = req->api->set.public_url;
+
+    if (*set)
+        snprintf(to, to_size, "%s", set);
+    else
+        snprintf(to, to_size, "%s://%s", req->forwarded_proto[0] ? req->forwarded_proto : "http",
+                 req->host[0] ? req->host : "127.0.0.1");
+    for (size_t len = strlen(to); len && to[len - 1] == '/'; len--)
+        to[len - 1] = '\0';
+}
+
+int pst_req_app(struct pst_req *req, struct pst_tx *tx, struct pst_app *ret, struct pst_answer *ans,
+                struct pst_err *err)
+{
+    int rc = pst_app_find(tx, req->scope, req->params[0], ret, err);
+
+    return rc == PST_NOTFOUND ? pst_answer_absent(ans, "app") : rc;
+}
+
+int pst_req_domain(struct pst_req *req, struct pst_tx *tx, struct pst_app *ret_app,
+                   struct pst_domain *ret, struct pst_answer *ans, struct pst_err *err)
+{
+    int rc = pst_req_app(req, tx, ret_app, ans, err);
+
+    if (rc == PST_OK)
+        rc = pst_domain_find(tx, ret_app->id, req->params[1], ret, err);
+    return rc == PST_NOTFOUND ? pst_answer_absent(ans, "domain") : rc;
+}
+
+/* ---- running ---- */
+
+struct run {
+    struct pst_req *req;
+    struct pst_claims claims;
+    struct pst_answer *ans;
+};
+
+static int find_route(struct pst_req *req, struct pst_answer *ans)
+{
+    const char *allow = NULL;
+
+    switch (pst_route_find(req->method, &req->target, &req->route, req->params, &allow)) {
+    case PST_OK:
+        return PST_OK;
+    case PST_NOTFOUND:
+        return pst_answer_error(ans, 404, "there is no such path");
+    default:
+        pst_answer_error(ans, 405, "this path does not know the method %s", req->method_name);
+        ans->allow = allow;
+        return PST_REFUSED;
+    }
+}
+
+static int read_body(struct pst_req *req, struct pst_answer *ans, struct pst_err *err)
+{
+    struct pst_err why = {0};
+
+    if (!req->route->body)
+        return PST_OK;
+    pst_json_free(req->json);
+    req->json = NULL;
+    int rc = pst_json_parse(&req->json, pst_buf_cstr(&req->body), req->body.len, &why);
+    if (rc == PST_EINPUT)
+        return pst_answer_error(ans, 400, "There was a problem in the JSON you submitted: %s",
+                                why.text);
+    if (rc < 0)
+        *err = why;
+    return rc;
+}
+
+/* Inside the transaction, if there is one.  May run again. */
+static int run_in_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
+{
+    struct run *r = arg;
+    struct pst_req *req = r->req;
+
+    req->effects_n = 0;
+    pst_answer_reset(r->ans);
+    int rc = pst_auth_load(req, tx, &r->claims, r->ans, err);
+    return rc == PST_OK ? req->route->run(req, tx, r->ans, err) : rc;
+}
+
+/* A route without a transaction of its own still needs one to see who asks. */
+static int auth_in_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
+{
+    struct run *r = arg;
+
+    pst_answer_reset(r->ans);
+    return pst_auth_load(r->req, tx, &r->claims, r->ans, err);
+}
+
+static int run_route(struct run *r, struct pst_err *err)
+{
+    struct pst_req *req = r->req;
+    struct pst_store *store = req->api->opts.store;
+
+    switch (req->route->tx) {
+    case PST_TX_READ:
+        return pst_store_read(store, run_in_tx, r, err);
+    case PST_TX_WRITE:
+        return pst_store_write(store, run_in_tx, r, NULL, err);
+    default: {
+        int rc = PST_OK;
+        if (req->route->need != PST_NEED_NOTHING)
+            rc = pst_store_read(store, auth_in_tx, r, err);
+        return rc == PST_OK ? req->route->run(req, NULL, r->ans, err) : rc;
+    }
+    }
+}
+
+static void call_hooks(struct pst_req *req)
+{
+    const struct pst_api_hooks *h = &req->api->opts.hooks;
+
+    for (size_t i = 0; i < req->effects_n; i++) {
+        const struct pst_effect *e = &req->effects[i];
+        if (e->kind == PST_DOMAIN_ADDED && h->domain_added)
+            h->domain_added(h->arg, e->id, e->ascii);
+        else if (e->kind == PST_DOMAIN_CHANGED && h->domain_changed)
+            h->domain_changed(h->arg, e->id, e->ascii);
+        else if (e->kind == PST_DOMAIN_REMOVED && h->domain_removed)
+            h->domain_removed(h->arg, e->id);
+    }
+}
+
+static void answer_fault(struct pst_req *req, struct pst_answer *ans, const struct pst_err *err)
+{
+    bool later = err->rc == PST_ENOMEM || (err->rc == PST_EDB && err->retry == PST_RETRY_BACKOFF);
+
+    pst_log_err("api", "request failed", err, pst_kv_s("method", req->method_name),
+                pst_kv_s("route", req->route ? req->route->pattern : "-"),
+                pst_kv_s("request_id", req->id));
+    if (later) {
+        pst_answer_error(ans, 503, "the server cannot do this at the moment; try again");
+        ans->retry_after_s = 2;
+    } else {
+        pst_answer_error(ans, 500, "the server failed; its log has the reason under request %s",
+                         req->id);
+    }
+}
+
+static void log_answer(const struct pst_req *req, const struct pst_answer *ans)
+{
+    bool quiet = req->method == PST_GET && ans->status < 400;
+
+    pst_log(quiet ? PST_LOG_DEBUG : PST_LOG_INFO, "api", "request",
+            pst_kv_s("method", req->method_name),
+            pst_kv_s("route", req->route ? req->route->pattern : "-"),
+            pst_kv_i("status", ans->status),
+            pst_kv_i("took_ms", pst_mono_ms(req->api->opts.clock) - req->began_ms),
+            pst_kv_s("user", req->user.username[0] ? req->user.username : NULL),
+            pst_kv_s("peer", req->peer), pst_kv_s("request_id", req->id));
+}
+
+int pst_dispatch(struct pst_req *req, struct pst_answer *ans)
+{
+    struct run r = {.req = req, .ans = ans};
+    struct pst_err err = {0};
+
+    req->effects_n = 0;
+    int rc = find_route(req, ans);
+    if (rc == PST_OK)
+        rc = pst_auth_read(req, &r.claims, ans);
+    if (rc == PST_OK)
+        rc = read_body(req, ans, &err);
+    if (rc == PST_OK)
+        rc = run_route(&r, &err);
+    if (rc == PST_NOTYET && req->route->tx == PST_TX_NONE)
+        return PST_NOTYET;
+    if (rc == PST_OK) {
+        call_hooks(req);
+    } else if (rc != PST_REFUSED) {
+        if (rc > 0)
+            pst_unexpected(&err, rc, "a handler");
+        err.rc = err.rc ? err.rc : rc;
+        answer_fault(req, ans, &err);
+    }
+    log_answer(req, ans);
+    return PST_OK;
+}

@@ -1,0 +1,145 @@
+/* route.c - the table of routes, and how a request finds its row. */
+#include "api_internal.h"
+
+#include <string.h>
+
+#define V1_APP    "/v1/apps/:app"
+#define V1_DOMAIN "/v1/apps/:app/domains/:id"
+
+/* clang-format off */
+const struct pst_route pst_routes[] = {
+    /* method     pattern                      handler                  who               transaction   body   text */
+    {PST_GET,    "/v1/health",                 pst_health_get,          PST_NEED_NOTHING,  PST_TX_READ,  false, "Does the server work, and where does the feed stand?"},
+
+    {PST_POST,   "/v1/tokens/exchange",        pst_tokens_exchange,     PST_NEED_NOTHING,  PST_TX_NONE,  false, "Exchange an API token (Basic, empty user name) for a session token of one hour."},
+    {PST_GET,    "/v1/tokens",                 pst_tokens_list,         PST_NEED_USER,     PST_TX_READ,  false, "The caller's API tokens, without their secrets."},
+    {PST_POST,   "/v1/tokens",                 pst_tokens_create,       PST_NEED_USER,     PST_TX_WRITE, true,  "Make an API token for the caller; its secret is shown once."},
+    {PST_DELETE, "/v1/tokens/:id",             pst_tokens_delete,       PST_NEED_USER,     PST_TX_WRITE, false, "Revoke one of the caller's API tokens and the sessions made with it."},
+    {PST_GET,    "/v1/users/self",             pst_users_self,          PST_NEED_USER,     PST_TX_READ,  false, "The caller's account."},
+    {PST_GET,    "/v1/regions",                pst_regions_list,        PST_NEED_NOTHING,  PST_TX_NONE,  false, "The regions of this platform and the URL of their API."},
+    {PST_GET,    "/v1/features/stacks",        pst_stacks_list,         PST_NEED_USER,     PST_TX_NONE,  false, "The stacks an app can be built on."},
+
+    {PST_GET,    "/v1/apps",                   pst_apps_list,           PST_NEED_USER,     PST_TX_READ,  false, "All apps of the caller."},
+    {PST_POST,   "/v1/apps",                   pst_apps_create,         PST_NEED_WRITER,   PST_TX_WRITE, true,  "Make an app; with X-Dry-Run: true only check it."},
+    {PST_GET,    V1_APP,                       pst_apps_get,            PST_NEED_USER,     PST_TX_READ,  false, "One app, by id or name."},
+    {PST_PUT,    V1_APP,                       pst_apps_put,            PST_NEED_WRITER,   PST_TX_WRITE, true,  "Change settings of an app, given as a bare object."},
+    {PST_PATCH,  V1_APP,                       pst_apps_patch,          PST_NEED_WRITER,   PST_TX_WRITE, true,  "Change settings of an app, given under \"app\"."},
+    {PST_DELETE, V1_APP,                       pst_apps_delete,         PST_NEED_WRITER,   PST_TX_WRITE, false, "Remove an app, its upstreams and domains; current_name must repeat its name."},
+
+    {PST_GET,    V1_APP "/upstreams",          pst_upstreams_get,       PST_NEED_USER,     PST_TX_READ,  false, "The addresses that requests to an app are passed on to."},
+    {PST_PUT,    V1_APP "/upstreams",          pst_upstreams_put,       PST_NEED_WRITER,   PST_TX_WRITE, true,  "Replace the list of an app's upstreams."},
+
+    {PST_GET,    V1_APP "/domains",            pst_domains_list,        PST_NEED_USER,     PST_TX_READ,  false, "All domains of an app and the state of their certificates."},
+    {PST_POST,   V1_APP "/domains",            pst_domains_create,      PST_NEED_WRITER,   PST_TX_WRITE, true,  "Add a domain to an app."},
+    {PST_GET,    V1_DOMAIN,                    pst_domains_get,         PST_NEED_USER,     PST_TX_READ,  false, "One domain, by id or name."},
+    {PST_PATCH,  V1_DOMAIN,                    pst_domains_patch,       PST_NEED_WRITER,   PST_TX_WRITE, true,  "Change what is given of a domain."},
+    {PST_DELETE, V1_DOMAIN,                    pst_domains_delete,      PST_NEED_WRITER,   PST_TX_WRITE, false, "Remove a domain from its app."},
+    {PST_GET,    V1_DOMAIN "/explain",         pst_domains_explain,     PST_NEED_USER,     PST_TX_READ,  false, "Why a domain is in its state: reason, evidence, record, attempts, ladder."},
+
+    {PST_GET,    V1_APP "/events",             pst_events_of_app,       PST_NEED_USER,     PST_TX_READ,  false, "What happened to an app and its domains, newest first."},
+    {PST_GET,    "/v1/events",                 pst_events_list,         PST_NEED_OPERATOR, PST_TX_READ,  false, "What happened on the platform, newest first."},
+
+    {PST_GET,    "/v1/edges",                  pst_edges_list,          PST_NEED_OPERATOR, PST_TX_READ,  false, "The edges, what they have and whether they are live."},
+    {PST_POST,   "/v1/edges/enrol-tokens",     pst_edges_enrol_token,   PST_NEED_OPERATOR, PST_TX_WRITE, true,  "Make a one-time token with which an edge enrols."},
+    {PST_DELETE, "/v1/edges/:id",              pst_edges_delete,        PST_NEED_OPERATOR, PST_TX_WRITE, false, "Remove an edge; its token is void at once."},
+
+    {PST_POST,   "/edge/v1/enrol",             pst_edge_enrol,          PST_NEED_NOTHING,  PST_TX_NONE,  true,  "An edge joins with a one-time token."},
+    {PST_GET,    "/edge/v1/snapshot",          pst_edge_snapshot,       PST_NEED_EDGE,     PST_TX_READ,  false, "One page of everything an edge must know."},
+    {PST_GET,    "/edge/v1/changes",           pst_edge_changes,        PST_NEED_EDGE,     PST_TX_NONE,  false, "What changed after a cursor; the cursor acknowledges what came before."},
+};
+/* clang-format on */
+const size_t pst_routes_n = PST_ARRAY_N(pst_routes);
+
+static const char *const methods[PST_METHOD__COUNT] = {
+    [PST_GET] = "GET",     [PST_POST] = "POST",     [PST_PUT] = "PUT",
+    [PST_PATCH] = "PATCH", [PST_DELETE] = "DELETE",
+};
+
+const char *pst_method_name(enum pst_method m)
+{
+    return methods[m];
+}
+
+bool pst_method_parse(const char *name, enum pst_method *ret)
+{
+    if (pst_streq(name, "HEAD"))
+        name = "GET";
+    for (int i = 0; i < PST_METHOD__COUNT; i++) {
+        if (pst_streq(methods[i], name)) {
+            *ret = (enum pst_method)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Does the pattern's next part, of `len` bytes, stand for this segment? */
+static bool part_matches(const char *part, size_t len, const char *segment)
+{
+    return part[0] == ':' || (strlen(segment) == len && memcmp(part, segment, len) == 0);
+}
+
+static bool pattern_matches(const char *pattern, const struct pst_target *t, const char **params)
+{
+    const char *part = pattern + 1;
+    size_t params_n = 0;
+
+    for (size_t i = 0; i < t->seg_n; i++) {
+        size_t len = strcspn(part, "/");
+        if (len == 0 || !part_matches(part, len, t->seg[i]))
+            return false;
+        if (part[0] == ':') {
+            pst_require(params_n < PST_ROUTE_PARAMS_MAX);
+            params[params_n++] = t->seg[i];
+        }
+        part += len + (part[len] == '/');
+    }
+    return *part == '\0';
+}
+
+/* The texts of the Allow field; all sets that the table can make are few. */
+static const char *allow_text(unsigned set)
+{
+    static const struct {
+        unsigned set;
+        const char *text;
+    } texts[] = {
+#define M(m) (1U << PST_##m)
+        {M(GET), "GET"},
+        {M(POST), "POST"},
+        {M(DELETE), "DELETE"},
+        {M(GET) | M(POST), "GET, POST"},
+        {M(GET) | M(PUT), "GET, PUT"},
+        {M(GET) | M(PUT) | M(PATCH) | M(DELETE), "GET, PUT, PATCH, DELETE"},
+        {M(GET) | M(PATCH) | M(DELETE), "GET, PATCH, DELETE"},
+#undef M
+    };
+
+    for (size_t i = 0; i < PST_ARRAY_N(texts); i++)
+        if (texts[i].set == set)
+            return texts[i].text;
+    return NULL;
+}
+
+int pst_route_find(enum pst_method method, const struct pst_target *target,
+                   const struct pst_route **ret, const char *params[PST_ROUTE_PARAMS_MAX],
+                   const char **ret_allow)
+{
+    unsigned set = 0;
+
+    for (size_t i = 0; i < pst_routes_n; i++) {
+        const char *found[PST_ROUTE_PARAMS_MAX] = {NULL};
+        if (!pattern_matches(pst_routes[i].pattern, target, found))
+            continue;
+        if (pst_routes[i].method == method) {
+            memcpy(params, found, sizeof found);
+            *ret = &pst_routes[i];
+            return PST_OK;
+        }
+        set |= 1U << pst_routes[i].method;
+    }
+    if (!set)
+        return PST_NOTFOUND;
+    *ret_allow = allow_text(set);
+    return PST_CONFLICT;
+}
