@@ -123,6 +123,11 @@ static int deploy(struct pst_order *o, struct look *l, struct pst_step *ret, str
     }
     if (l->on_top && !all_serve(l, ret->why, sizeof ret->why))
         return look_again(o, l, ret);
+    /* The barrier began with the first look, right after the certificate was stored. */
+    pst_log_info(LOG, "served on every edge", pst_kv_s("order", o->row.id),
+                 pst_kv_s("name", o->row.name), pst_kv_i("edges", (int64_t)l->edges_n),
+                 pst_kv_i("stored_to_served_ms",
+                          pst_order_now_ms(o) - (o->data.barrier_at_ms - o->env->o.barrier_ms)));
     ret->next = PST_ORDER_SCHEDULING;
     ret->also = also_served;
     return PST_OK;
