@@ -545,6 +545,47 @@ void pst_replica_reader_seen(const struct pst_replica_reader *r, struct pst_repl
 
 /* ---- reading all ---- */
 
+struct counting {
+    struct build *build;
+    int kind;
+    uint64_t n;
+};
+
+static int count_guarded(void *arg)
+{
+    struct counting *c = arg;
+    MDB_stat stat;
+
+    int rc = mdb_txn_renew(c->build->txn);
+    if (rc != 0)
+        return rc;
+    rc = mdb_stat(c->build->txn, c->build->dbi[c->kind], &stat);
+    mdb_txn_reset(c->build->txn);
+    if (rc == 0)
+        c->n = stat.ms_entries;
+    return rc;
+}
+
+int pst_replica_reader_count(struct pst_replica_reader *r, int kind, uint64_t *ret_n)
+{
+    struct counting c = {.build = &r->build, .kind = kind};
+    int64_t now = mono_ms();
+
+    if (kind < 1 || kind >= PST_REPLICA_KIND__END)
+        return PST_REPLICA_BADKEY;
+    if (now >= r->next_check)
+        look_at_current(r, now);
+    if (!r->build.env)
+        return PST_REPLICA_GONE;
+    if (pst_replica_guarded(count_guarded, &c) != 0) {
+        r->seen.fault_n++;
+        let_go(r);
+        return PST_REPLICA_FAULT;
+    }
+    *ret_n = c.n;
+    return PST_REPLICA_OK;
+}
+
 struct walk {
     struct pst_replica_reader *r;
     MDB_cursor *cursor; /* here, so that it is not lost when the walk breaks off */

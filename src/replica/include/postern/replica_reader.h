@@ -84,6 +84,10 @@ struct pst_replica_seen {
 };
 void pst_replica_reader_seen(const struct pst_replica_reader *r, struct pst_replica_seen *ret);
 
+/* How many records of a kind there are.  PST_REPLICA_OK; PST_REPLICA_FAULT; PST_REPLICA_GONE;
+ * PST_REPLICA_BADKEY: no such kind. */
+int pst_replica_reader_count(struct pst_replica_reader *r, int kind, uint64_t *ret_n);
+
 /* Read every record of every kind once, e.g. after a crash of the writer.  PST_REPLICA_OK with
  * counts; PST_REPLICA_FAULT when the file itself is damaged; PST_REPLICA_GONE. */
 int pst_replica_reader_verify(struct pst_replica_reader *r, uint64_t *ret_n,
