@@ -38,9 +38,11 @@ void *pst_alloc(size_t size)
 
 void *pst_zalloc(size_t n, size_t size)
 {
-    if (must_fail())
+    size_t total;
+
+    if (must_fail() || __builtin_mul_overflow(n, size, &total))
         return NULL;
-    return n && size ? calloc(n, size) : calloc(1, 1);
+    return calloc(1, total ? total : 1);
 }
 
 void *pst_realloc(void *old, size_t size)
