@@ -13,6 +13,7 @@
 #ifndef POSTERN_PROBE_H
 #define POSTERN_PROBE_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,8 +22,8 @@ struct pst_gate;
 struct pst_rand;
 
 enum pst_probe_result {
-    PST_PROBE_OURS,        /* every address that answered is an edge of ours */
-    PST_PROBE_OTHER,       /* somebody else answered */
+    PST_PROBE_OURS,        /* an edge of ours answered, and nobody else did */
+    PST_PROBE_OTHER,       /* somebody else answered, at one address at least */
     PST_PROBE_UNREACHABLE, /* nobody answered, or the gate refuses all addresses */
 };
 /* "ours", "other", "unreachable". */
@@ -36,7 +37,9 @@ struct pst_probe_opts {
     const struct pst_gate *gate;
     struct pst_rand *rand;  /* NULL: the system's */
     uint32_t timeout_ms;    /* for all addresses together; 0 means 10000 */
-    const char *user_agent; /* NULL: "Postern/<version>" */
+    const char *user_agent; /* NULL: the one of http.h */
+    const atomic_bool
+        *cancel; /* set by another thread: the probe ends within a second; may be NULL */
 };
 
 struct pst_probe_answer {
@@ -46,10 +49,11 @@ struct pst_probe_answer {
 };
 
 /*
+ * name       lower or upper case, no wildcard.
  * addresses  literal IPs, at most the first of each family is asked (version 6 before 4: that is
  *            how a CA goes about it).
  *
- * PST_OK; PST_REFUSED (no address, bad name); negative (memory, system).
+ * PST_OK; PST_REFUSED (no address, bad name or address); negative (memory, system).
  */
 int pst_probe_http(const struct pst_probe_opts *opts, const char *name,
                    const char *const *addresses, size_t addresses_n, struct pst_probe_answer *ret,
