@@ -16,7 +16,7 @@ enum {
     BEGIN_MAX = 64,
     LOOK_MAX_MS = 10 * 1000, /* look at the database at least so often: another node may write */
     FAULT_WAIT_MS = 1000,
-    AGAIN_MS = 20,           /* after a batch there may be more */
+    AGAIN_MS = 20, /* after a batch there may be more */
 };
 
 struct pst_sched {
