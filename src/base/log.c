@@ -49,7 +49,8 @@ static atomic_int log_fd = 2;
 /* Whole pieces only, so that no escape and no character is ever split. */
 static bool put(struct line *l, const char *data, size_t len)
 {
-    if (l->cut || len > LINE_MAX - LINE_END - l->len) {
+    /* A closing quote may have gone past the mark already: sums, no differences. */
+    if (l->cut || l->len + len > LINE_MAX - LINE_END) {
         l->cut = true;
         return false;
     }
@@ -193,7 +194,7 @@ static bool put_key(struct line *l, const char *key)
         snprintf(text, sizeof text, " %.48s=", key);
 
     size_t before = l->len;
-    if (put_str(l, text) && LINE_MAX - LINE_END - l->len >= 24)
+    if (put_str(l, text) && l->len + 24 <= LINE_MAX - LINE_END)
         return true;
     l->len = before;
     l->cut = true;

@@ -22,7 +22,8 @@ int pst_io_write_full(int fd, const void *data, size_t len, struct pst_err *err)
 int pst_io_read_file(const char *path, struct pst_buf *to, struct pst_err *err);
 
 /* Replace or make a file so that after a crash it is whole, old or new: temporary file in the same
- * folder, write, fsync, rename, fsync of the folder.  PST_OK or PST_ESYS. */
+ * folder, write, fsync, rename, fsync of the folder.  The file has exactly `mode`, whatever the
+ * umask is.  PST_OK, PST_ESYS or PST_ENOMEM. */
 int pst_io_write_file(const char *path, const void *data, size_t len, mode_t mode,
                       struct pst_err *err);
 
@@ -33,7 +34,8 @@ int pst_io_create_file(const char *path, const void *data, size_t len, mode_t mo
 /* Make a folder and its parents (`mode` before umask); an existing one is fine. */
 int pst_io_mkdirs(const char *path, mode_t mode, struct pst_err *err);
 
-/* A file with a secret: refused with PST_ECONFIG when group or others may read it. */
+/* A file with a secret, as pst_io_read_file(), but PST_ECONFIG when group or others may read or
+ * write it. */
 int pst_io_read_private_file(const char *path, struct pst_buf *to, struct pst_err *err);
 
 #endif

@@ -5,7 +5,8 @@
  *     -> 2026-11-20T15:00:00.000Z info order: step done order=6741... took_ms=12
  *
  * The group is the module's name; levels can be raised for single groups ("info,order=debug").
- * Values are escaped, so that nothing from outside can forge a line; a line is cut at 4 KiB.
+ * Values are escaped, so that nothing from outside can forge a line; a line is cut at 4 KiB
+ * (it then ends in "..." or has "cut":true).
  * Threads: any.  Blocking: one write(2).
  */
 #ifndef POSTERN_LOG_H

@@ -39,11 +39,12 @@ bool pst_unhex(void *to, size_t len, const char *hex);
 void pst_b64_add(struct pst_buf *to, const void *data, size_t len);
 void pst_b64url_add(struct pst_buf *to, const void *data, size_t len);
 /* Strict decoding: no blanks; base64 wants its padding, base64url refuses it; unused bits are 0.
- * False: not valid (to may hold a part). */
+ * False: not valid, or the buffer failed, which pst_buf_check() tells (to may hold a part). */
 bool pst_b64_decode(struct pst_buf *to, const char *s, size_t len);
 bool pst_b64url_decode(struct pst_buf *to, const char *s, size_t len);
 
-/* RFC 3339 in UTC with milliseconds, "2026-11-20T15:00:00.000Z" (24 characters and a NUL). */
+/* RFC 3339 in UTC with milliseconds, "2026-11-20T15:00:00.000Z" (24 characters and a NUL).
+ * Times outside the years 1970 to 9999 become the nearest inside. */
 enum { PST_TIME_SIZE = 25 };
 void pst_time_format(char to[PST_TIME_SIZE], int64_t unix_ms);
 /* RFC 3339, fractions and offsets allowed, years 1970 to 9999. */
