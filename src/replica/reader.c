@@ -216,7 +216,7 @@ static int fetch_state(struct pst_replica_reader *r, const struct build *b)
 
 static uint64_t hash_text(const char *s)
 {
-    uint64_t h = pst_replica_checksum("", 0, s, strlen(s));
+    uint64_t h = pst_replica_hash(0, s, strlen(s));
 
     return h ? h : 1;
 }

@@ -153,8 +153,9 @@ static uint64_t mix(uint64_t h, uint64_t word)
     return h ^ h >> 32;
 }
 
-static uint64_t mix_bytes(uint64_t h, const unsigned char *p, size_t len)
+uint64_t pst_replica_hash(uint64_t h, const void *data, size_t len)
 {
+    const unsigned char *p = data;
     uint64_t word;
 
     h = mix(h, len);
@@ -171,12 +172,12 @@ static uint64_t mix_bytes(uint64_t h, const unsigned char *p, size_t len)
 uint64_t pst_replica_checksum(const void *key, size_t key_len, const void *record, size_t len)
 {
     const unsigned char *p = record;
-    uint64_t h = mix_bytes(0x2545f4914f6cdd1du, key, key_len);
+    uint64_t h = pst_replica_hash(0x2545f4914f6cdd1du, key, key_len);
 
     if (len < PST_REPLICA_HEADER)
-        return mix_bytes(h, p, len);
-    h = mix_bytes(h, p, 16);
-    return mix_bytes(h, p + PST_REPLICA_HEADER, len - PST_REPLICA_HEADER);
+        return pst_replica_hash(h, p, len);
+    h = pst_replica_hash(h, p, 16);
+    return pst_replica_hash(h, p + PST_REPLICA_HEADER, len - PST_REPLICA_HEADER);
 }
 
 /* ---- encoding ---- */

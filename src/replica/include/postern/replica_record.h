@@ -285,4 +285,7 @@ int pst_replica_state_decode(const struct pst_replica_in *in, struct pst_replica
 /* The 64-bit checksum of the key followed by the record with its checksum field taken as zero. */
 uint64_t pst_replica_checksum(const void *key, size_t key_len, const void *record, size_t len);
 
+/* The hash that the checksum is made of, from any starting value: also good for tables. */
+uint64_t pst_replica_hash(uint64_t seed, const void *data, size_t len);
+
 #endif
