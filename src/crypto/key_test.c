@@ -513,6 +513,23 @@ static void keys_are_imported_from_every_form(void **state)
     }
 }
 
+static void rarer_types_are_imported_too(void **state)
+{
+    EVP_PKEY *const keys[] = {EVP_EC_gen("P-521"), EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")};
+    static const enum pst_key_type types[] = {PST_KEY_P521, PST_KEY_ED25519};
+    struct pst_key_info info;
+    struct pst_err err = {0};
+
+    for (size_t i = 0; i < PST_ARRAY_N(keys); i++) {
+        auto_buf struct pst_buf text = PST_BUF(65536);
+
+        write_key(&text, keys[i], false, NULL);
+        assert_ok(import(*state, &text, &info, &err), err);
+        assert_int_equal(info.type, types[i]);
+        EVP_PKEY_free(keys[i]);
+    }
+}
+
 static void assert_refused(void **state, const char *text, size_t len, const char *problem)
 {
     struct pst_buf in = {.data = (char *)(uintptr_t)text, .len = len};
@@ -661,6 +678,7 @@ int main(void)
         cmocka_unit_test(algorithm_and_key_must_fit),
         cmocka_unit_test(odd_keys_are_not_made),
         cmocka_unit_test(keys_are_imported_from_every_form),
+        cmocka_unit_test(rarer_types_are_imported_too),
         cmocka_unit_test(unfit_keys_are_refused_with_a_reason),
         cmocka_unit_test(a_key_that_contradicts_itself_is_refused),
         cmocka_unit_test(a_request_names_exactly_what_was_asked),

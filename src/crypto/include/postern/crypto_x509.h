@@ -170,8 +170,8 @@ int pst_local_ca_issue(struct pst_keyring *kr, const struct pst_local_ca *ca,
  * timeout_ms  for all of it: connecting and the handshake
  *
  * PST_OK; PST_NOTFOUND (the server refused the handshake with an alert, as for an unknown name);
- * PST_ENET (not reached, broken off, too late, not TLS); PST_EINPUT (not such an address, or no
- * SNI that may be sent).
+ * PST_ENET (not reached, broken off, too late, not TLS); PST_ESYS (no
+ * socket to be had); PST_EINPUT (not such an address, or no SNI that may be sent).
  */
 int pst_tls_probe(const char *address, const char *sni, int timeout_ms, uint8_t ret_leaf_sha256[32],
                   struct pst_err *err);
