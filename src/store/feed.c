@@ -1,5 +1,6 @@
 /* feed.c - the feed's pages, rendered as JSON for one edge. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <postern/crypto.h>

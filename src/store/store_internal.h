@@ -8,7 +8,7 @@
 
 /* An object of the feed that the transaction changed; told to the edges at its end. */
 struct pst_touch {
-    char kind[12];
+    const char *kind; /* a constant */
     char key[PST_NAME_SIZE];
     bool deleted;
 };
@@ -16,14 +16,18 @@ struct pst_touch {
 struct pst_tx {
     struct pst_dbtx *db;
     struct pst_store *store;
-    struct pst_touch *touched; /* each (kind, key) once */
+    bool write;
+    struct pst_touch *touched;
     size_t touched_n, touched_cap;
     bool wake;   /* some order or domain has a new due time */
     int64_t rev; /* feed revision made, 0: none */
 };
 
+enum { PST_STORE_SETS = 16 };
+
 struct pst_store {
     struct pst_db *db;
+    struct pst_stmt_set sets[PST_STORE_SETS]; /* every statement of the program */
     char *node;
     struct pst_keyring *keys;
     const struct pst_clock *clock;
@@ -38,15 +42,17 @@ struct pst_store {
     const struct pst_stmt_set pst_store_sql_##file = {stmts, PST_ARRAY_N(stmts)}
 extern const struct pst_stmt_set pst_store_sql_account, pst_store_sql_app, pst_store_sql_budget,
     pst_store_sql_certificate, pst_store_sql_challenge, pst_store_sql_domain, pst_store_sql_edge,
-    pst_store_sql_event, pst_store_sql_feed, pst_store_sql_meta, pst_store_sql_order,
-    pst_store_sql_platform, pst_store_sql_store, pst_store_sql_touch, pst_store_sql_user;
+    pst_store_sql_event, pst_store_sql_feed, pst_store_sql_keys, pst_store_sql_meta,
+    pst_store_sql_order, pst_store_sql_platform, pst_store_sql_ticket, pst_store_sql_touch,
+    pst_store_sql_user;
 
 extern const struct pst_migration pst_store_migrations[];
 extern const size_t pst_store_migrations_n;
 
 /* ---- the feed ---- */
 
-/* Say that an object of the feed changed (or is gone).  The last word about an object counts. */
+/* Say that an object of the feed changed (or is gone).  The last word about an object counts.
+ * `kind` is a constant. */
 int pst_touch(struct pst_tx *tx, const char *kind, const char *key, bool deleted,
               struct pst_err *err);
 /* With a certificate's number as key. */
@@ -56,6 +62,26 @@ int pst_touch_num(struct pst_tx *tx, const char *kind, int64_t num, bool deleted
 int pst_touch_flush(struct pst_tx *tx, struct pst_err *err);
 /* Epoch and revision 0 of a new database. */
 int pst_touch_init(struct pst_tx *tx, struct pst_err *err);
+
+/* ---- names ---- */
+
+/* All names of an app, its platform name included: what stands at the app changed for them. */
+int pst_touch_app_names(struct pst_tx *tx, const char *app_id, struct pst_err *err);
+
+/* The app's platform name was made, moved or removed with the app (NULL: it has none now). */
+int pst_platform_name_set(struct pst_tx *tx, const char *app_id, const char *app_name,
+                          struct pst_err *err);
+
+/* A ladder stopped naming this certificate (0: none). */
+int pst_certificate_loose(struct pst_tx *tx, int64_t num, struct pst_err *err);
+
+/* The domain is deleted: its open order ends and whoever works on it loses the lease. */
+int pst_order_end_of(struct pst_tx *tx, const char *domain_id, struct pst_err *err);
+
+/* ---- keys of the keyring ---- */
+
+/* Add the database's data keys to s->keys; makes the first one. */
+int pst_store_load_keys(struct pst_store *s, struct pst_err *err);
 
 /* ---- records ---- */
 

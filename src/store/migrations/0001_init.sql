@@ -110,6 +110,7 @@ CREATE TABLE domains (
     user_id text NOT NULL REFERENCES users (id),
     name text NOT NULL,
     ascii text NOT NULL UNIQUE,
+    parent text NOT NULL, -- ascii without its first label: where a wildcard finds its names
     wildcard bigint NOT NULL,
     acme_enabled bigint NOT NULL,
     canonical bigint NOT NULL,
@@ -129,6 +130,7 @@ CREATE TABLE domains (
     updated_at_ms bigint NOT NULL
 );
 CREATE INDEX domains_app ON domains (app_id, created_at_ms, id);
+CREATE INDEX domains_parent ON domains (parent);
 CREATE INDEX domains_watched ON domains (id)
     WHERE acme_enabled = 1 AND wildcard = 0 AND phase = 'dns';
 CREATE INDEX domains_due ON domains (due_at_ms) WHERE acme_enabled = 1 AND due_at_ms > 0;
@@ -140,6 +142,12 @@ CREATE TABLE released_names (
     ascii text NOT NULL PRIMARY KEY,
     user_id text NOT NULL,
     released_at_ms bigint NOT NULL
+);
+
+-- A row to lock for rules about all names of a registered domain, whoever holds them.
+CREATE TABLE registered_domains (
+    ascii text NOT NULL PRIMARY KEY,
+    locked_n bigint NOT NULL
 );
 
 -- ---- certificates ----
@@ -224,6 +232,7 @@ CREATE TABLE orders (
 );
 CREATE UNIQUE INDEX orders_open ON orders (domain_id) WHERE ended_at_ms = 0;
 CREATE INDEX orders_due ON orders (run_at_ms) WHERE ended_at_ms = 0;
+CREATE INDEX orders_waiting ON orders (wait_rev) WHERE ended_at_ms = 0 AND wait_rev > 0;
 CREATE INDEX orders_domain ON orders (domain_id, created_at_ms, id);
 
 -- When each tenant last had an order claimed: the one who waited longest is next.
@@ -254,7 +263,7 @@ CREATE INDEX challenges_until ON challenges (until_ms);
 -- Session ticket keys, sealed under ('ticket', id): 16 bytes name, 32 AES, 32 HMAC.
 CREATE TABLE tickets (
     id text NOT NULL PRIMARY KEY,
-    not_before bigint NOT NULL,
+    not_before bigint NOT NULL UNIQUE, -- two nodes that make the same period's key at once
     not_after bigint NOT NULL,
     sealed blob NOT NULL
 );

@@ -10,6 +10,10 @@
  *     before COMMIT, so that revisions become visible in their order.
  *   - pst_store_read(fn): a read-only snapshot.
  *
+ * In a write transaction pst_app_find(), pst_domain_get(), _find() and _by_ascii(),
+ * pst_account_by_directory() and pst_bucket_peek() also lock their row, so that a record can be
+ * read, changed and written back without losing what another node wrote meanwhile.
+ *
  * Threads:  a struct pst_store may be used by many; a struct pst_tx only inside its callback.
  * Blocking: all functions wait for the database.
  * Memory:   records are plain structs with fixed fields; members that are pointers belong to the
@@ -44,7 +48,7 @@ enum { PST_HOST_SIZE = 256, PST_WORD_SIZE = 64 };
 
 struct pst_store_opts {
     const char *url;          /* sqlite:/path or postgresql://... */
-    const char *node;         /* this process: node name + boot id; owner of leases */
+    const char *node;         /* this process: "<node name>/<boot id>"; owner of leases */
     bool create;              /* make the database (posternd init); otherwise it must exist */
     struct pst_keyring *keys; /* opened; the wrapped data keys of the database are added to it */
     const struct pst_clock *clock;
@@ -119,6 +123,8 @@ int pst_user_insert(struct pst_tx *tx, struct pst_user *u, struct pst_err *err);
 int pst_user_get(struct pst_tx *tx, const char *id, struct pst_user *ret, struct pst_err *err);
 int pst_user_by_name(struct pst_tx *tx, const char *username, struct pst_user *ret,
                      struct pst_err *err);
+/* Lock the user's row until the end of the transaction (check-then-write rules of a tenant). */
+int pst_user_lock(struct pst_tx *tx, const char *id, struct pst_err *err);
 
 int pst_token_insert(struct pst_tx *tx, struct pst_token *t, struct pst_err *err);
 /* PST_NOTFOUND for an unknown or revoked one. */
@@ -229,6 +235,12 @@ int pst_domain_count(struct pst_tx *tx, const char *app_id, int64_t *ret_n, stru
 int pst_domain_update(struct pst_tx *tx, const struct pst_domain *d, struct pst_err *err);
 /* Ends its open order and releases the name.  PST_NOTFOUND. */
 int pst_domain_delete(struct pst_tx *tx, const char *id, struct pst_err *err);
+/* Who gave the name up last, and when.  PST_NOTFOUND: it was never released. */
+int pst_name_released(struct pst_tx *tx, const char *ascii, char ret_user_id[PST_ID_SIZE],
+                      int64_t *ret_at_ms, struct pst_err *err);
+/* Lock all names below a registered domain ("example.com") until the end of the transaction, for
+ * rules between tenants such as a wildcard over another tenant's name. */
+int pst_registered_lock(struct pst_tx *tx, const char *registered, struct pst_err *err);
 /* Domains whose DNS is to be watched: ACME on, not a wildcard, phase DNS.  In id order after
  * `after` ("" to begin), at most `limit`. */
 int pst_domain_each_watched(struct pst_tx *tx, const char *after, size_t limit,
@@ -376,7 +388,9 @@ int pst_challenge_sweep(struct pst_tx *tx, int64_t now_ms, struct pst_err *err);
 
 /* ---- session ticket keys ---- */
 
-/* Keep keys for now and the next 48 hours; drop those that ended.  PST_DONE: nothing to do. */
+/* Keep keys for now and the next 48 hours; drop those that ended.  Each begins one period after
+ * the one before and is valid for two: the one that began last issues tickets, all that are valid
+ * open them.  PST_DONE: nothing to do. */
 int pst_ticket_rotate(struct pst_tx *tx, int64_t now_ms, int64_t period_s, struct pst_err *err);
 
 /* ---- edges ---- */
@@ -407,8 +421,8 @@ int pst_edge_by_token_hash(struct pst_tx *tx, const char *hash, struct pst_edge 
                            struct pst_err *err);
 int pst_edge_each(struct pst_tx *tx, int (*fn)(const struct pst_edge *e, void *arg), void *arg,
                   struct pst_err *err);
-/* Remember a poll: what the edge has, and whether it is at the head.  When the acknowledged
- * revision moved, orders that waited for it become due. */
+/* Remember a poll: what the edge has, and whether it is at the head.  Orders that wait for a
+ * revision which every live edge has become due (their wait_rev is 0 then).  PST_NOTFOUND. */
 int pst_edge_polled(struct pst_tx *tx, const char *id, int64_t acked_rev, bool caught_up,
                     int64_t now_ms, int64_t live_ms, struct pst_err *err);
 int pst_edge_delete(struct pst_tx *tx, const char *id, struct pst_err *err);

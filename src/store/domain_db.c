@@ -1,0 +1,386 @@
+/* domain_db.c - domains, the names they hold, and when something is to be done about them. */
+#include "store_internal.h"
+
+#include <string.h>
+
+#define COLS                                                                                       \
+    "id, app_id, user_id, name, ascii, wildcard, acme_enabled, canonical, phase, problem, "        \
+    "reason, evidence, record, next_try_at_ms, due_at_ms, failures, last_failure_at_ms, "          \
+    "acme_cert, custom_cert, acme_seen_at_ms, created_at_ms, updated_at_ms"
+#define TYPES  "tttttiiitttttiiiiiiiii"
+#define SELECT "SELECT " COLS " FROM domains "
+#define LOCKED " FOR NO KEY UPDATE"
+
+#define DUE                                                                                        \
+    "acme_enabled = 1 AND due_at_ms > 0 AND NOT EXISTS (SELECT 1 FROM orders o "                   \
+    "WHERE o.domain_id = domains.id AND o.ended_at_ms = 0) "
+
+#define FIND_WHERE                                                                                 \
+    "WHERE app_id = $1 AND (id = $2 OR name = $2 OR ascii = $2) "                                  \
+    "ORDER BY CASE WHEN id = $2 THEN 0 WHEN ascii = $2 THEN 1 ELSE 2 END, id LIMIT 1"
+
+enum {
+    INSERT,
+    GET,
+    GET_LOCK,
+    FIND,
+    FIND_LOCK,
+    BY_ASCII,
+    BY_ASCII_LOCK,
+    EACH,
+    COUNT,
+    UPDATE,
+    DELETE,
+    RELEASE,
+    RELEASED,
+    COVERED,
+    WATCHED,
+    DUE_NOW,
+    DUE_NEXT,
+    REGISTERED_LOCK,
+};
+
+static const struct pst_stmt stmts[] = {
+    [INSERT] = {.name = "domain.insert",
+                .sql = "INSERT INTO domains (" COLS ", parent) SELECT $1, $2, $3, $4, $5, $6, $7, "
+                       "$8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, "
+                       "$23 WHERE NOT EXISTS (SELECT 1 FROM platform_names WHERE ascii = $5) "
+                       "ON CONFLICT DO NOTHING",
+                .args = TYPES "t",
+                .cols = ""},
+    [GET] = {.name = "domain.get", .sql = SELECT "WHERE id = $1", .args = "t", .cols = TYPES},
+    [GET_LOCK] = {.name = "domain.get-lock",
+                  .sql = SELECT "WHERE id = $1",
+                  .sql_pg = SELECT "WHERE id = $1" LOCKED,
+                  .args = "t",
+                  .cols = TYPES},
+    [FIND] = {.name = "domain.find", .sql = SELECT FIND_WHERE, .args = "tt", .cols = TYPES},
+    [FIND_LOCK] = {.name = "domain.find-lock",
+                   .sql = SELECT FIND_WHERE,
+                   .sql_pg = SELECT FIND_WHERE LOCKED,
+                   .args = "tt",
+                   .cols = TYPES},
+    [BY_ASCII] = {.name = "domain.by-ascii",
+                  .sql = SELECT "WHERE ascii = $1",
+                  .args = "t",
+                  .cols = TYPES},
+    [BY_ASCII_LOCK] = {.name = "domain.by-ascii-lock",
+                       .sql = SELECT "WHERE ascii = $1",
+                       .sql_pg = SELECT "WHERE ascii = $1" LOCKED,
+                       .args = "t",
+                       .cols = TYPES},
+    [EACH] = {.name = "domain.each",
+              .sql = SELECT "WHERE app_id = $1 ORDER BY created_at_ms, id",
+              .args = "t",
+              .cols = TYPES},
+    [COUNT] = {.name = "domain.count",
+               .sql = "SELECT count(*) FROM domains WHERE app_id = $1",
+               .args = "t",
+               .cols = "i"},
+    [UPDATE] = {.name = "domain.update",
+                .sql = "UPDATE domains SET acme_enabled = $1, canonical = $2, phase = $3, "
+                       "problem = $4, reason = $5, evidence = $6, record = $7, "
+                       "next_try_at_ms = $8, due_at_ms = $9, failures = $10, "
+                       "last_failure_at_ms = $11, acme_cert = $12, custom_cert = $13, "
+                       "acme_seen_at_ms = $14, updated_at_ms = $15 WHERE id = $16",
+                .args = "iitttttiiiiiiiit",
+                .cols = ""},
+    [DELETE] = {.name = "domain.delete",
+                .sql = "DELETE FROM domains WHERE id = $1",
+                .args = "t",
+                .cols = ""},
+    [RELEASE] = {.name = "domain.release",
+                 .sql = "INSERT INTO released_names (ascii, user_id, released_at_ms) "
+                        "VALUES ($1, $2, $3) ON CONFLICT (ascii) DO UPDATE SET "
+                        "user_id = excluded.user_id, released_at_ms = excluded.released_at_ms",
+                 .args = "tti",
+                 .cols = ""},
+    [RELEASED] = {.name = "domain.released",
+                  .sql = "SELECT user_id, released_at_ms FROM released_names WHERE ascii = $1",
+                  .args = "t",
+                  .cols = "ti"},
+    [COVERED] = {.name = "domain.covered",
+                 .sql = "SELECT ascii FROM domains WHERE parent = $1 AND user_id = $2 "
+                        "AND wildcard = 0",
+                 .args = "tt",
+                 .cols = "t"},
+    [WATCHED] = {.name = "domain.watched",
+                 .sql = SELECT "WHERE acme_enabled = 1 AND wildcard = 0 AND phase = 'dns' "
+                               "AND id > $1 ORDER BY id LIMIT $2",
+                 .args = "ti",
+                 .cols = TYPES},
+    [DUE_NOW] = {.name = "domain.due",
+                 .sql = SELECT "WHERE due_at_ms <= $1 AND " DUE "ORDER BY due_at_ms, id LIMIT $2",
+                 .args = "ii",
+                 .cols = TYPES},
+    [DUE_NEXT] = {.name = "domain.due-next",
+                  .sql = "SELECT coalesce(min(due_at_ms), 0) FROM domains WHERE " DUE,
+                  .args = "",
+                  .cols = "i"},
+    [REGISTERED_LOCK] = {.name = "domain.registered-lock",
+                         .sql = "INSERT INTO registered_domains (ascii, locked_n) VALUES ($1, 1) "
+                                "ON CONFLICT (ascii) DO UPDATE "
+                                "SET locked_n = registered_domains.locked_n + 1",
+                         .args = "t",
+                         .cols = ""},
+};
+PST_STORE_SQL(domain);
+
+static const char *const phases[] = {
+    [PST_PHASE_DNS] = "dns",
+    [PST_PHASE_WORK] = "work",
+    [PST_PHASE_MANUAL] = "manual",
+    [PST_PHASE_BLOCKED] = "blocked",
+};
+_Static_assert(PST_ARRAY_N(phases) == PST_PHASE__COUNT, "a phase was added?");
+
+const char *pst_phase_name(enum pst_phase p)
+{
+    pst_require((size_t)p < PST_PHASE__COUNT);
+    return phases[p];
+}
+
+static int parse_phase(const char *text, enum pst_phase *ret, struct pst_err *err)
+{
+    for (size_t k = 0; k < PST_PHASE__COUNT; k++)
+        if (pst_streq(text, phases[k])) {
+            *ret = (enum pst_phase)k;
+            return PST_OK;
+        }
+    return pst_fail(err, PST_EDB, "a domain's phase is \"%.20s\", which this program does not know",
+                    text);
+}
+
+/* ---- reading ---- */
+
+static int read_domain(const struct pst_rows *rows, struct pst_domain *ret, struct pst_err *err)
+{
+    struct pst_reader r = {.rows = rows, .err = err};
+    char phase[16];
+
+    *ret = (struct pst_domain){0};
+    pst_read_text(&r, ret->id);
+    pst_read_text(&r, ret->app_id);
+    pst_read_text(&r, ret->user_id);
+    pst_read_text(&r, ret->name);
+    pst_read_text(&r, ret->ascii);
+    ret->wildcard = pst_read_flag(&r);
+    ret->acme_enabled = pst_read_flag(&r);
+    ret->canonical = pst_read_flag(&r);
+    pst_read_text(&r, phase);
+    pst_read_text(&r, ret->problem);
+    pst_read_text(&r, ret->reason);
+    pst_read_text(&r, ret->evidence);
+    pst_read_text(&r, ret->record);
+    ret->next_try_at_ms = pst_read_i(&r);
+    ret->due_at_ms = pst_read_i(&r);
+    ret->failures = pst_read_i(&r);
+    ret->last_failure_at_ms = pst_read_i(&r);
+    ret->acme_cert = pst_read_i(&r);
+    ret->custom_cert = pst_read_i(&r);
+    ret->acme_seen_at_ms = pst_read_i(&r);
+    ret->created_at_ms = pst_read_i(&r);
+    ret->updated_at_ms = pst_read_i(&r);
+    int rc = pst_reader_end(&r, "a domain");
+    return rc == PST_OK ? parse_phase(phase, &ret->phase, err) : rc;
+}
+
+static int each(struct pst_rows *rows, int (*fn)(const struct pst_domain *d, void *arg), void *arg,
+                struct pst_err *err)
+{
+    int rc = PST_OK;
+
+    while (rc == PST_OK && pst_rows_next(rows)) {
+        struct pst_domain d;
+        rc = read_domain(rows, &d, err);
+        if (rc == PST_OK)
+            rc = fn(&d, arg);
+    }
+    return rc;
+}
+
+int pst_domain_get(struct pst_tx *tx, const char *id, struct pst_domain *ret, struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_one(tx, &stmts[tx->write ? GET_LOCK : GET], &rows, err, pst_t(id));
+    return rc == PST_OK ? read_domain(rows, ret, err) : rc;
+}
+
+int pst_domain_find(struct pst_tx *tx, const char *app_id, const char *id_or_name,
+                    struct pst_domain *ret, struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_one(tx, &stmts[tx->write ? FIND_LOCK : FIND], &rows, err, pst_t(app_id),
+                     pst_t(id_or_name));
+    return rc == PST_OK ? read_domain(rows, ret, err) : rc;
+}
+
+int pst_domain_by_ascii(struct pst_tx *tx, const char *ascii, struct pst_domain *ret,
+                        struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_one(tx, &stmts[tx->write ? BY_ASCII_LOCK : BY_ASCII], &rows, err, pst_t(ascii));
+    return rc == PST_OK ? read_domain(rows, ret, err) : rc;
+}
+
+int pst_domain_each(struct pst_tx *tx, const char *app_id,
+                    int (*fn)(const struct pst_domain *d, void *arg), void *arg,
+                    struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_db_query(tx->db, &stmts[EACH], &rows, err, pst_t(app_id));
+    return rc == PST_OK ? each(rows, fn, arg, err) : rc;
+}
+
+int pst_domain_count(struct pst_tx *tx, const char *app_id, int64_t *ret_n, struct pst_err *err)
+{
+    return pst_number(tx, &stmts[COUNT], ret_n, err, pst_t(app_id));
+}
+
+int pst_domain_each_watched(struct pst_tx *tx, const char *after, size_t limit,
+                            int (*fn)(const struct pst_domain *d, void *arg), void *arg,
+                            struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_db_query(tx->db, &stmts[WATCHED], &rows, err, pst_t(after), pst_i((int64_t)limit));
+    return rc == PST_OK ? each(rows, fn, arg, err) : rc;
+}
+
+int pst_domain_each_due(struct pst_tx *tx, int64_t now_ms, size_t limit,
+                        int (*fn)(const struct pst_domain *d, void *arg), void *arg,
+                        struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc =
+        pst_db_query(tx->db, &stmts[DUE_NOW], &rows, err, pst_i(now_ms), pst_i((int64_t)limit));
+    return rc == PST_OK ? each(rows, fn, arg, err) : rc;
+}
+
+int pst_domain_next_due(struct pst_tx *tx, int64_t *ret_at_ms, struct pst_err *err)
+{
+    return pst_number(tx, &stmts[DUE_NEXT], ret_at_ms, err);
+}
+
+/* ---- what the edges hear ---- */
+
+/* A wildcard's certificates are steps of the names that it covers, too. */
+static int touch_steps(struct pst_tx *tx, const struct pst_domain *d, bool deleted,
+                       struct pst_err *err)
+{
+    int rc = pst_touch(tx, "name", d->ascii, deleted, err);
+    if (rc != PST_OK || !pst_str_starts(d->ascii, "*."))
+        return rc;
+
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+    rc = pst_db_query(tx->db, &stmts[COVERED], &rows, err, pst_t(d->ascii + strlen("*.")),
+                      pst_t(d->user_id));
+    while (rc == PST_OK && pst_rows_next(rows))
+        rc = pst_touch(tx, "name", pst_col_t(rows, 0), false, err);
+    return rc;
+}
+
+static int tell_edges(struct pst_tx *tx, const struct pst_domain *old, const struct pst_domain *d,
+                      struct pst_err *err)
+{
+    int rc = PST_OK;
+
+    if (old->acme_enabled != d->acme_enabled || old->acme_cert != d->acme_cert ||
+        old->custom_cert != d->custom_cert)
+        rc = touch_steps(tx, old, false, err);
+    if (rc == PST_OK && old->canonical != d->canonical)
+        rc = pst_touch_app_names(tx, old->app_id, err);
+    if (rc == PST_OK && old->acme_cert != d->acme_cert)
+        rc = pst_certificate_loose(tx, old->acme_cert, err);
+    if (rc == PST_OK && old->custom_cert != d->custom_cert)
+        rc = pst_certificate_loose(tx, old->custom_cert, err);
+    return rc;
+}
+
+/* ---- writing ---- */
+
+int pst_domain_insert(struct pst_tx *tx, struct pst_domain *d, struct pst_err *err)
+{
+    const char *dot = strchr(d->ascii, '.');
+
+    pst_record_new(tx, d->id, &d->created_at_ms);
+    if (d->updated_at_ms == 0)
+        d->updated_at_ms = d->created_at_ms;
+    int rc = pst_change(
+        tx, &stmts[INSERT], PST_CONFLICT, err, pst_t(d->id), pst_t(d->app_id), pst_t(d->user_id),
+        pst_t(d->name), pst_t(d->ascii), pst_i(d->wildcard), pst_i(d->acme_enabled),
+        pst_i(d->canonical), pst_t(pst_phase_name(d->phase)), pst_t(d->problem), pst_t(d->reason),
+        pst_t(d->evidence), pst_t(d->record), pst_i(d->next_try_at_ms), pst_i(d->due_at_ms),
+        pst_i(d->failures), pst_i(d->last_failure_at_ms), pst_i(d->acme_cert),
+        pst_i(d->custom_cert), pst_i(d->acme_seen_at_ms), pst_i(d->created_at_ms),
+        pst_i(d->updated_at_ms), pst_t(dot ? dot + 1 : ""));
+    if (rc != PST_OK)
+        return rc;
+    tx->wake |= d->due_at_ms != 0;
+    rc = touch_steps(tx, d, false, err);
+    return rc == PST_OK && d->canonical ? pst_touch_app_names(tx, d->app_id, err) : rc;
+}
+
+int pst_domain_update(struct pst_tx *tx, const struct pst_domain *d, struct pst_err *err)
+{
+    struct pst_domain old;
+
+    int rc = pst_domain_get(tx, d->id, &old, err);
+    if (rc != PST_OK)
+        return rc;
+    rc = pst_db_exec(tx->db, &stmts[UPDATE], NULL, err, pst_i(d->acme_enabled), pst_i(d->canonical),
+                     pst_t(pst_phase_name(d->phase)), pst_t(d->problem), pst_t(d->reason),
+                     pst_t(d->evidence), pst_t(d->record), pst_i(d->next_try_at_ms),
+                     pst_i(d->due_at_ms), pst_i(d->failures), pst_i(d->last_failure_at_ms),
+                     pst_i(d->acme_cert), pst_i(d->custom_cert), pst_i(d->acme_seen_at_ms),
+                     pst_i(pst_tx_now_ms(tx)), pst_t(d->id));
+    if (rc != PST_OK)
+        return rc;
+    tx->wake |= old.due_at_ms != d->due_at_ms || old.acme_enabled != d->acme_enabled;
+    return tell_edges(tx, &old, d, err);
+}
+
+int pst_domain_delete(struct pst_tx *tx, const char *id, struct pst_err *err)
+{
+    struct pst_domain d;
+
+    int rc = pst_domain_get(tx, id, &d, err);
+    if (rc != PST_OK)
+        return rc;
+    rc = pst_order_end_of(tx, id, err);
+    if (rc == PST_OK)
+        rc = pst_db_exec(tx->db, &stmts[DELETE], NULL, err, pst_t(id));
+    if (rc == PST_OK)
+        rc = pst_db_exec(tx->db, &stmts[RELEASE], NULL, err, pst_t(d.ascii), pst_t(d.user_id),
+                         pst_i(pst_tx_now_ms(tx)));
+    if (rc == PST_OK)
+        rc = pst_certificate_loose(tx, d.acme_cert, err);
+    if (rc == PST_OK)
+        rc = pst_certificate_loose(tx, d.custom_cert, err);
+    if (rc == PST_OK && d.canonical)
+        rc = pst_touch_app_names(tx, d.app_id, err);
+    return rc == PST_OK ? touch_steps(tx, &d, true, err) : rc;
+}
+
+int pst_name_released(struct pst_tx *tx, const char *ascii, char ret_user_id[PST_ID_SIZE],
+                      int64_t *ret_at_ms, struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_one(tx, &stmts[RELEASED], &rows, err, pst_t(ascii));
+    if (rc == PST_OK)
+        rc = pst_col_copy(rows, 0, ret_user_id, PST_ID_SIZE, err);
+    if (rc == PST_OK)
+        *ret_at_ms = pst_col_i(rows, 1);
+    return rc;
+}
+
+int pst_registered_lock(struct pst_tx *tx, const char *registered, struct pst_err *err)
+{
+    return pst_db_exec(tx->db, &stmts[REGISTERED_LOCK], NULL, err, pst_t(registered));
+}
