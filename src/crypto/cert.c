@@ -157,8 +157,7 @@ bool pst_cert_covers(const struct pst_cert_info *info, const char *name)
 
         if (strcmp(san, name) == 0)
             return true;
-        if (pst_str_starts(san, "*.") && parent && parent != name && name[0] != '*' &&
-            strcmp(san + 1, parent) == 0)
+        if (pst_str_starts(san, "*.") && parent && parent != name && strcmp(san + 1, parent) == 0)
             return true;
     }
     return false;

@@ -487,7 +487,7 @@ static void keys_are_imported_from_every_form(void **state)
 
     for (size_t i = 0; i < PST_ARRAY_N(keys); i++) {
         for (int traditional = 0; traditional < 2; traditional++) {
-            auto_buf struct pst_buf text = PST_BUF(65536), der = PST_BUF(8192);
+            auto_buf struct pst_buf text = PST_BUF(65536);
             auto_pem_block struct pst_pem_block block = {0};
             unsigned char *spki = NULL;
             int spki_len = i2d_PUBKEY(keys[i], &spki);
