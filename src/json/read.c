@@ -1,5 +1,6 @@
 /* read.c - parsing and getters. */
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <postern/err.h>
@@ -7,13 +8,21 @@
 #include "json_internal.h"
 
 static _Thread_local bool memory_failed;
+static _Thread_local bool parsing;
 
+/*
+ * jansson's scanner does not look whether its token buffer could grow, and then reads behind the
+ * end of it.  While it parses, a failure is therefore only noted and the memory asked for once
+ * more; the tree is thrown away afterwards.
+ */
 static void *allocate(size_t size)
 {
     void *p = pst_alloc(size);
 
-    if (!p)
+    if (!p) {
         memory_failed = true;
+        p = parsing ? malloc(size) : NULL;
+    }
     return p;
 }
 
@@ -89,9 +98,13 @@ int pst_json_parse(struct pst_json **ret, const char *text, size_t len, struct p
         return rc;
 
     pst_json_memory_reset();
+    parsing = true;
     json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
-    if (!j && pst_json_memory_failed())
+    parsing = false;
+    if (pst_json_memory_failed()) {
+        json_decref(j);
         return pst_fail_nomem(err, "JSON");
+    }
     if (!j) {
         /* What jansson quotes from the input may be a secret. */
         char *quote = strstr(why.text, " near ");
