@@ -38,6 +38,7 @@ static void accepts(void **st)
         {"*.B\xC3\xBC"
          "cher.de",
          "*.xn--bcher-kva.de", PST_NAME_WILDCARD},
+        {"\xC3\xAD--abc.de", "xn----abc-ysa.de", 0}, /* third and fourth byte, not character */
         {"me.github.io", "me.github.io", 0},
         {"github.io", "github.io", 0}, /* private section: its owner may */
         {"*.github.io", "*.github.io", PST_NAME_WILDCARD},
@@ -118,6 +119,7 @@ static const struct {
      "a.de",
      "idn", "IDNA2008"}, /* right to left beside left to right */
     {"a.b.c.d.e.f.g.h.i.example.com", "labels", "more than 10"},
+    {"a\xC3\xAD--bc.de", "idn", "IDNA2008"}, /* third and fourth character */
     {"localhost", "no_dot", "no dot"},
     {"shop.test", "tld", "\"test\""},
     {"shop.onion", "tld", "\"onion\""},

@@ -103,7 +103,8 @@ static int check_label(const char *label, size_t len, struct pst_err *err)
         return refuse(err, "hyphen",
                       "the part \"%.*s\" begins or ends with a hyphen: remove the hyphen",
                       (int)(len < 80 ? len : 80), label);
-    if (len >= 4 && label[2] == '-' && label[3] == '-' && strncasecmp(label, "xn", 2) != 0)
+    /* Of other scripts libidn2 counts the characters. */
+    if (ascii && len >= 4 && label[2] == '-' && label[3] == '-' && strncasecmp(label, "xn", 2) != 0)
         return refuse(err, "label_form",
                       "the part \"%.*s\" has hyphens in the third and fourth place, which only "
                       "xn-- names may have: choose another name",
