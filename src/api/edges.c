@@ -252,6 +252,7 @@ struct poll {
     struct pst_feed_cursor from, next;
     int64_t objects_n;
     int64_t wait_s;
+    bool joining; /* into a build that no worker reads yet: nothing is acknowledged */
 };
 
 static int read_changes(struct pst_tx *tx, void *arg, struct pst_err *err)
@@ -282,7 +283,7 @@ static int acknowledge(struct poll *p, struct pst_err *err)
     int64_t age_ms = now_ms - e->polled_at_ms;
     bool caught_up = p->objects_n == 0;
 
-    if (p->req->again)
+    if (p->req->again || p->joining)
         return PST_OK;
     if (e->acked_rev == p->from.rev && e->caught_up >= caught_up && age_ms >= 0 &&
         age_ms < ACK_EVERY_MS)
@@ -304,6 +305,7 @@ static int read_poll(struct pst_req *req, struct poll *p, struct pst_answer *ans
         return pst_answer_error(ans, 400, "epoch, rev (a number) and id are needed");
     if (wait && !pst_parse_i64(wait, 0, WAIT_MAX_S, &p->wait_s))
         return pst_answer_error(ans, 400, "wait must be 0 to %d seconds", WAIT_MAX_S);
+    p->joining = pst_target_query(t, "joining") != NULL;
     /* One that does not fit cannot be one of ours. */
     if (!pst_str_copy(p->from.epoch, sizeof p->from.epoch, epoch) ||
         !pst_str_copy(p->from.id, sizeof p->from.id, id))
