@@ -31,7 +31,7 @@ lint: ## formatting, includes, sizes, banned calls, manual pages
 	scripts/lint
 
 bench: deps all ## measure against peers in the same run
-	scripts/bench
+	bench/run
 
 install: all ## install (DESTDIR, and meson's prefix, are honoured)
 	$(MESON) install -C $(BUILD)/release
