@@ -6,7 +6,7 @@
     "tit"                                                                                          \
     "ttttt"
 
-enum { APPEND, EACH };
+enum { APPEND, EACH, OF_APP };
 
 static const struct pst_stmt stmts[] = {
     [APPEND] = {.name = "event.append",
@@ -19,6 +19,11 @@ static const struct pst_stmt stmts[] = {
                      "ORDER BY seq DESC LIMIT $2",
               .args = "ti",
               .cols = "i" TYPES},
+    [OF_APP] = {.name = "event.of_app",
+                .sql = "SELECT seq, " COLS " FROM events WHERE app_id = $1 "
+                       "ORDER BY seq DESC LIMIT $2",
+                .args = "ti",
+                .cols = "i" TYPES},
 };
 PST_STORE_SQL(event);
 
@@ -30,13 +35,12 @@ int pst_event_append(struct pst_tx *tx, struct pst_event *e, struct pst_err *err
                       pst_t(e->domain_id), pst_t(e->text));
 }
 
-int pst_event_each(struct pst_tx *tx, const char *domain_id, size_t limit,
-                   int (*fn)(const struct pst_event *e, void *arg), void *arg, struct pst_err *err)
+static int walk(struct pst_tx *tx, const struct pst_stmt *stmt, const char *id, size_t limit,
+                int (*fn)(const struct pst_event *e, void *arg), void *arg, struct pst_err *err)
 {
     auto_(pst_rows_free) struct pst_rows *rows = NULL;
 
-    int rc = pst_db_query(tx->db, &stmts[EACH], &rows, err, pst_t(domain_id ? domain_id : ""),
-                          pst_i((int64_t)limit));
+    int rc = pst_db_query(tx->db, stmt, &rows, err, pst_t(id), pst_i((int64_t)limit));
     while (rc == PST_OK && pst_rows_next(rows)) {
         struct pst_event e = {0};
         struct pst_reader r = {.rows = rows, .err = err};
@@ -54,4 +58,17 @@ int pst_event_each(struct pst_tx *tx, const char *domain_id, size_t limit,
             rc = fn(&e, arg);
     }
     return rc;
+}
+
+int pst_event_each(struct pst_tx *tx, const char *domain_id, size_t limit,
+                   int (*fn)(const struct pst_event *e, void *arg), void *arg, struct pst_err *err)
+{
+    return walk(tx, &stmts[EACH], domain_id ? domain_id : "", limit, fn, arg, err);
+}
+
+int pst_event_each_of_app(struct pst_tx *tx, const char *app_id, size_t limit,
+                          int (*fn)(const struct pst_event *e, void *arg), void *arg,
+                          struct pst_err *err)
+{
+    return walk(tx, &stmts[OF_APP], app_id, limit, fn, arg, err);
 }

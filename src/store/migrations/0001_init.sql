@@ -302,3 +302,4 @@ CREATE TABLE events (
     text text NOT NULL
 );
 CREATE INDEX events_domain ON events (domain_id, seq);
+CREATE INDEX events_app ON events (app_id, seq);

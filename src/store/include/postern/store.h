@@ -449,5 +449,9 @@ int pst_event_append(struct pst_tx *tx, struct pst_event *e, struct pst_err *err
 /* Newest first; a NULL or "" domain_id: all. */
 int pst_event_each(struct pst_tx *tx, const char *domain_id, size_t limit,
                    int (*fn)(const struct pst_event *e, void *arg), void *arg, struct pst_err *err);
+/* Newest first: what happened to an app and to its domains. */
+int pst_event_each_of_app(struct pst_tx *tx, const char *app_id, size_t limit,
+                          int (*fn)(const struct pst_event *e, void *arg), void *arg,
+                          struct pst_err *err);
 
 #endif
