@@ -19,8 +19,6 @@ struct pst_limiter {
     struct place sets[SETS][WAYS];
 };
 
-PST_CLEANUP(struct pst_limiter, pst_limiter_free);
-
 int pst_limiter_new(struct pst_limiter **ret, struct pst_rand *rand, struct pst_err *err)
 {
     struct pst_limiter *l = pst_zalloc(1, sizeof *l);

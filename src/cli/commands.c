@@ -1,0 +1,96 @@
+/* commands.c - the table of flags and the table of commands. */
+#include "cli_internal.h"
+
+const struct cli_flag_row cli_flags[FLAG__COUNT] = {
+    [FLAG_APP] = {"app", 'a', "NAME", "POSTERN_APP", "The app to work on, by name or id."},
+    [FLAG_JSON] = {"json", 0, NULL, NULL, "Print the server's answer as JSON."},
+    [FLAG_REGION] = {"region", 0, "NAME", NULL, "Accepted for compatibility; a server has one."},
+    [FLAG_URL] = {"url", 0, "URL", "POSTERN_URL",
+                  "The server: https://..., http:// on a loopback address, or unix:/path."},
+    [FLAG_HELP] = {"help", 'h', NULL, NULL, "Explain the command."},
+    [FLAG_API_TOKEN] = {"api-token", 0, "TOKEN", NULL,
+                        "The API token; without it, it is read from standard input."},
+    [FLAG_FORCE] = {"force", 'f', NULL, NULL, "Do not ask for a confirmation."},
+    [FLAG_WAIT] = {"wait", 'w', NULL, NULL, "Wait until a certificate of its own is served."},
+    [FLAG_TIMEOUT] = {"timeout", 0, "SECONDS", NULL, "Longest time to wait; 600 at first."},
+    [FLAG_NO_LETSENCRYPT] = {"no-letsencrypt", 0, NULL, NULL,
+                             "Do not get a certificate for it: no CA is ever asked."},
+    [FLAG_CANONICAL] = {"canonical", 0, NULL, NULL,
+                        "Send visitors of the app's other domains to this one."},
+    [FLAG_LIMIT] = {"limit", 'n', "NUMBER", NULL, "How many to show; 50 at first, at most 500."},
+    [FLAG_ENABLE] = {"enable", 'e', NULL, NULL, "Switch it on; so does no flag."},
+    [FLAG_DISABLE] = {"disable", 'd', NULL, NULL, "Switch it off."},
+};
+
+const unsigned cli_common_flags = BIT(APP) | BIT(JSON) | BIT(REGION) | BIT(URL) | BIT(HELP);
+
+const struct cli_command cli_commands[] = {
+    {"login", "", 0, 0, BIT(API_TOKEN), false, cli_login, "Log in with an API token.",
+     "The token is checked and then kept, readable by you only, for later commands. With "
+     "POSTERN_TOKEN in the environment no login is needed."},
+    {"logout", "", 0, 0, 0, false, cli_logout, "Forget the stored API token of the server.",
+     "The token stays valid at the server."},
+    {"self", "", 0, 0, 0, false, cli_self, "Show the account that is logged in.", NULL},
+    {"regions", "", 0, 0, 0, false, cli_regions, "List the regions of the platform.", NULL},
+
+    {"apps", "", 0, 0, 0, false, cli_apps, "List your apps.", NULL},
+    {"create", "NAME", 1, 1, 0, false, cli_create, "Make an app.",
+     "The name has 6 to 48 lower-case letters, digits and single hyphens."},
+    {"apps-info", "", 0, 0, 0, true, cli_apps_info, "Show an app and its settings.", NULL},
+    {"force-https", "", 0, 0, BIT(ENABLE) | BIT(DISABLE), true, cli_force_https,
+     "Send visitors of an app from HTTP to HTTPS, or stop that.",
+     "It acts on each name only once a certificate for it is served."},
+    {"destroy", "[NAME]", 0, 1, BIT(FORCE), false, cli_destroy,
+     "Remove an app with its upstreams and domains.",
+     "The name is asked for again, unless --force is given. There is no way back."},
+
+    {"upstreams", "", 0, 0, 0, true, cli_upstreams,
+     "List the addresses that an app's requests are passed on to.", NULL},
+    {"upstreams-set", "ADDRESS...", 0, 64, 0, true, cli_upstreams_set,
+     "Replace an app's upstreams.",
+     "An address is an IP address with a port, such as 192.0.2.1:3000 or [2001:db8::1]:3000, "
+     "with =WEIGHT (1 to 100) behind it if it is to get more or less than the others. No address "
+     "at all empties the list."},
+
+    {"domains", "", 0, 0, 0, true, cli_domains, "List the domains of an app and their state.",
+     NULL},
+    {"domains-add", "NAME", 1, 1, BIT(NO_LETSENCRYPT) | BIT(CANONICAL) | BIT(WAIT) | BIT(TIMEOUT),
+     true, cli_domains_add, "Add a domain to an app.",
+     "A certificate is got as soon as its DNS records point to the platform. With --wait, each "
+     "step is told until it is served; what only a person can mend ends the wait with status 1."},
+    {"domains-remove", "NAME", 1, 1, 0, true, cli_domains_remove, "Remove a domain from an app.",
+     NULL},
+    {"domains-explain", "NAME", 1, 1, 0, true, cli_domains_explain,
+     "Tell why a domain is in its state, and what to do.",
+     "Shows the reason, the DNS record to make or change, what was seen, when the next try is, "
+     "the attempts so far, and which certificate the edges serve and why."},
+    {"set-canonical-domain", "NAME", 1, 1, 0, true, cli_set_canonical,
+     "Send visitors of the app's other domains to this one.", NULL},
+    {"unset-canonical-domain", "", 0, 0, 0, true, cli_unset_canonical,
+     "Have no canonical domain any more.", NULL},
+
+    {"events", "", 0, 0, BIT(LIMIT), false, cli_events, "List what happened, newest first.",
+     "With --app what happened to the app; without it, for operators, on the whole platform."},
+    {"edges", "", 0, 0, 0, false, cli_edges, "List the edges (operators only).", NULL},
+    {"edges-remove", "ID", 1, 1, 0, false, cli_edges_remove, "Remove an edge (operators only).",
+     "Its token is void at once; it goes on serving what it has."},
+    {"edges-enrol-token", "", 0, 0, 0, false, cli_edges_enrol_token,
+     "Make a one-time token with which an edge joins (operators only).",
+     "It is valid for one hour and is shown once."},
+
+    {"version", "", 0, 0, 0, false, cli_version, "Show the version of this program.", NULL},
+    {"help", "[COMMAND]", 0, 1, 0, false, cli_help, "Explain the program or a command.", NULL},
+    {"completion", "SHELL", 1, 1, 0, false, cli_completion,
+     "Print the completion script for bash, zsh or fish.",
+     "For bash: postern completion bash > ~/.local/share/bash-completion/completions/postern"},
+    {"mdoc", "", 0, 0, 0, false, cli_mdoc, "Print the source of the manual page postern(1).", NULL},
+};
+const size_t cli_commands_n = PST_ARRAY_N(cli_commands);
+
+const struct cli_command *cli_command_find(const char *name)
+{
+    for (size_t i = 0; i < cli_commands_n; i++)
+        if (pst_streq(cli_commands[i].name, name))
+            return &cli_commands[i];
+    return NULL;
+}

@@ -1,0 +1,77 @@
+/* verbs_platform.c - events and edges. */
+#include "cli_internal.h"
+
+enum { PART_SIZE = 1024, LIMIT_DEFAULT = 50, LIMIT_MAX = 500 };
+
+int cli_events(struct cli *c)
+{
+    static const struct cli_column columns[] = {
+        {"WHEN", "at", CLI_TIME},
+        {"WHO", "actor", CLI_PLAIN},
+        {"KIND", "kind", CLI_PLAIN},
+        {"WHAT", "text", CLI_PLAIN},
+    };
+    auto_answer struct cli_answer a = {0};
+    int64_t limit = LIMIT_DEFAULT;
+    char app[PART_SIZE];
+    int status;
+
+    if (c->flags[FLAG_LIMIT] && !pst_parse_i64(c->flags[FLAG_LIMIT], 1, LIMIT_MAX, &limit))
+        return cli_fail(PST_EXIT_USAGE, "--limit must be 1 to %d", LIMIT_MAX);
+    if (c->app)
+        status = cli_ask(c, "GET", NULL, &a, "/v1/apps/%s/events?limit=%lld",
+                         cli_encode(app, sizeof app, c->app), (long long)limit);
+    else
+        status = cli_ask(c, "GET", NULL, &a, "/v1/events?limit=%lld", (long long)limit);
+    if (status != PST_EXIT_OK || cli_print_json(c, a.json))
+        return status;
+    return cli_list(c, pst_json_get(a.json, "events"), columns, PST_ARRAY_N(columns));
+}
+
+int cli_edges(struct cli *c)
+{
+    static const struct cli_column columns[] = {
+        {"NAME", "name", CLI_PLAIN},           {"LIVE", "live", CLI_YES_NO},
+        {"BEHIND", "behind", CLI_PLAIN},       {"REVISION", "acked_revision", CLI_PLAIN},
+        {"LAST POLL", "polled_at", CLI_TIME},  {"REGION", "region", CLI_PLAIN},
+        {"PROBE", "probe_address", CLI_PLAIN}, {"ID", "id", CLI_PLAIN},
+    };
+    auto_answer struct cli_answer a = {0};
+
+    int status = cli_ask(c, "GET", NULL, &a, "/v1/edges");
+    if (status != PST_EXIT_OK || cli_print_json(c, a.json))
+        return status;
+    return cli_list(c, pst_json_get(a.json, "edges"), columns, PST_ARRAY_N(columns));
+}
+
+int cli_edges_remove(struct cli *c)
+{
+    auto_answer struct cli_answer a = {0};
+    char id[PART_SIZE];
+
+    int status =
+        cli_ask(c, "DELETE", NULL, &a, "/v1/edges/%s", cli_encode(id, sizeof id, c->args[0]));
+    if (status != PST_EXIT_OK || cli_print_json(c, a.json))
+        return status;
+    cli_line("The edge has been removed.");
+    return PST_EXIT_OK;
+}
+
+int cli_edges_enrol_token(struct cli *c)
+{
+    auto_(pst_json_free) struct pst_json *body = pst_json_object();
+    auto_answer struct cli_answer a = {0};
+    char until[CLI_TIME_SIZE];
+
+    if (!body)
+        return cli_fail(PST_EXIT_FAILED, "no memory");
+    int status = cli_ask(c, "POST", body, &a, "/v1/edges/enrol-tokens");
+    if (status != PST_EXIT_OK || cli_print_json(c, a.json))
+        return status;
+    const struct pst_json *t = pst_json_get(a.json, "enrol_token");
+    /* Alone on standard output, so that it can go straight into a file. */
+    cli_line("%s", cli_text(t, "token"));
+    if (c->tty)
+        cli_line("Valid once, until %s.", cli_time(until, pst_json_get_text(t, "expires_at")));
+    return PST_EXIT_OK;
+}
