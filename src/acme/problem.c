@@ -308,8 +308,9 @@ static void decide(const struct pst_acme_problem *p, enum pst_acme_where where,
         to->counts = false;
         to->user = meanings[PST_ACME_SERVER_INTERNAL].user;
     }
-    if (type == PST_ACME_MALFORMED && p->status == 404 && where == PST_ACME_ON_REQUEST) {
-        to->class_ = PST_ACME_BACKOFF; /* the object is gone: a new order */
+    if ((type == PST_ACME_MALFORMED || type == PST_ACME_OTHER) && p->status == 404 &&
+        where == PST_ACME_ON_REQUEST) {
+        to->class_ = PST_ACME_BACKOFF; /* the object is gone (Pebble says so without words) */
         to->counts = false;
         to->user = "The certificate authority has forgotten the order; Postern makes a new one.";
     }
