@@ -131,6 +131,7 @@ CREATE TABLE domains (
 );
 CREATE INDEX domains_app ON domains (app_id, created_at_ms, id);
 CREATE INDEX domains_parent ON domains (parent);
+CREATE INDEX domains_canonical ON domains (app_id) WHERE canonical = 1;
 CREATE INDEX domains_watched ON domains (id)
     WHERE acme_enabled = 1 AND wildcard = 0 AND phase = 'dns';
 CREATE INDEX domains_due ON domains (due_at_ms) WHERE acme_enabled = 1 AND due_at_ms > 0;
