@@ -2,9 +2,6 @@
 #ifndef PST_RESOLVE_INTERNAL_H
 #define PST_RESOLVE_INTERNAL_H
 
-#include <sys/socket.h>
-#include <sys/un.h>
-
 #include <ldns/ldns.h>
 #include <unbound.h>
 
@@ -13,9 +10,6 @@
 
 PST_CLEANUP(ldns_rr, ldns_rr_free);
 PST_CLEANUP(struct ub_result, ub_resolve_free);
-
-/* The socket address of a server; its length. */
-socklen_t pst_dns_sockaddr(const struct pst_dns_server *s, struct sockaddr_storage *to);
 
 /* One validated question, answered. */
 struct pst_lookup {

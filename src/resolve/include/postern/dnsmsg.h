@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 struct pst_buf;
 struct pst_clock;
@@ -54,6 +55,9 @@ struct pst_dns_server {
 int pst_dns_server_parse(const char *text, struct pst_dns_server *ret, struct pst_err *err);
 
 enum { PST_DNS_SERVER_SIZE = 56 };
+/* The socket address of a server; its length. */
+socklen_t pst_dns_sockaddr(const struct pst_dns_server *s, struct sockaddr_storage *to);
+
 void pst_dns_server_text(const struct pst_dns_server *s, char to[PST_DNS_SERVER_SIZE]);
 
 /* ------------------------------------------------------------------ messages */

@@ -9,10 +9,10 @@
  *
  * Threads:  pst_watch_add(), _remove() and _poke() may be called by any thread, also from within
  *           the report.  report() and flush() are called by the watch's own thread, which waits for
- *           them; probe() by two helper threads; server_ok() by helper threads.
- * Blocking: add, remove and poke never; stop and free until the threads have ended (at most one
- *           probe and one look-up).
- * Memory:   about 300 bytes per name.  Strings given are copied.
+ *           them; probe() by two helper threads; server_ok() by helper threads.  pst_watch_stop()
+ * and _free() must not be called from within any of them. Blocking: add, remove and poke never;
+ * stop and free until the threads have ended (at most one probe and one look-up). Memory:   about
+ * 300 bytes per name, with the zones' own servers about twice that.  Strings given are copied.
  * Trust:    answers are hostile: matched by source, port, id and question, parsed with bounds.
  */
 #ifndef POSTERN_WATCH_H
@@ -86,7 +86,8 @@ struct pst_watch_opts {
     const struct pst_clock *clock; /* NULL: the system's */
     struct pst_rand *rand;         /* NULL: the system's; used by the watch's thread only */
 
-    /* A verdict that differs from the last one of this id (result, evidence or record). */
+    /* A verdict that differs from the last one of this id in result, record or evidence; what a
+     * probe quotes of other people's pages does not count as a difference. */
     void (*report)(void *arg, const char *id, const struct pst_watch_verdict *v);
     /* After the last report of a batch, for instance to commit; may be NULL. */
     void (*flush)(void *arg);
