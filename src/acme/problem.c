@@ -199,7 +199,8 @@ void pst_acme_problem_parse(const struct pst_json *j, int status, struct pst_acm
     pst_acme_show(to->detail, sizeof to->detail, detail);
     pst_acme_show(to->instance, sizeof to->instance, pst_json_get_text(j, "instance"));
     to->paused = to->type == PST_ACME_RATE_LIMITED && names_a_page(detail);
-    for (size_t i = 0; i < pst_json_len(subs) && i < PST_ACME_SUBPROBLEMS_MAX; i++)
+    size_t subs_n = pst_json_type(subs) == PST_JSON_ARRAY ? pst_json_len(subs) : 0;
+    for (size_t i = 0; i < subs_n && i < PST_ACME_SUBPROBLEMS_MAX; i++)
         parse_subproblem(pst_json_at(subs, i), &to->subproblems[to->subproblems_n++]);
 }
 

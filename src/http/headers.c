@@ -307,7 +307,8 @@ static bool has_rel(const char *relations, const char *rel)
     return false;
 }
 
-bool pst_http_link_find(const char *value, const char *rel, size_t *io_i, struct pst_buf *to)
+bool pst_http_link_find(const char *value, const char *rel, size_t *io_i, const char **ret,
+                        size_t *ret_len)
 {
     const char *s = value;
 
@@ -340,7 +341,8 @@ bool pst_http_link_find(const char *value, const char *rel, size_t *io_i, struct
         }
         if (matches && !anchored && (*io_i)-- == 0) {
             *io_i = 0;
-            pst_buf_add(to, target, (size_t)(end - target));
+            *ret = target;
+            *ret_len = (size_t)(end - target);
             return true;
         }
         if (*s != ',')
@@ -354,10 +356,15 @@ bool pst_http_link(const struct pst_http_response *r, const char *rel, size_t i,
     const char *value;
 
     for (size_t k = 0; (value = pst_http_header(r, "Link", k)); k++) {
-        auto_buf struct pst_buf target = PST_BUF(PST_HTTP_URL_MAX);
-        if (pst_http_link_find(value, rel, &i, &target))
-            return !target.no_memory && !target.too_long &&
-                   pst_str_copy(to, to_size, pst_buf_cstr(&target));
+        const char *target;
+        size_t len;
+        if (!pst_http_link_find(value, rel, &i, &target, &len))
+            continue;
+        if (len >= to_size)
+            return false;
+        memcpy(to, target, len);
+        to[len] = '\0';
+        return true;
     }
     return false;
 }

@@ -195,13 +195,15 @@ static void test_links(void **state)
     };
 
     for (size_t k = 0; k < PST_ARRAY_N(cases); k++) {
-        auto_buf struct pst_buf to = PST_BUF(100);
-        size_t i = cases[k].i;
-        bool ok = pst_http_link_find(cases[k].value, "alternate", &i, &to);
+        const char *to = NULL;
+        size_t i = cases[k].i, len = 0;
+        bool ok = pst_http_link_find(cases[k].value, "alternate", &i, &to, &len);
         if (ok != (cases[k].target != NULL))
             fail_msg("%s, %zu: %s", cases[k].value, cases[k].i, ok ? "found" : "not found");
-        if (ok)
-            assert_string_equal(pst_buf_cstr(&to), cases[k].target);
+        if (ok) {
+            assert_int_equal(len, strlen(cases[k].target));
+            assert_memory_equal(to, cases[k].target, len);
+        }
     }
 }
 

@@ -84,9 +84,10 @@ bool pst_http_address_ok(const char *s);
 void pst_http_address_text(const struct sockaddr *sa, socklen_t len, char *to, size_t to_size);
 
 /*
- * Walk one Link header's value: skip `*io_i` links with relation `rel`, append the target of the
- * next one to `to`.  True: found.  False: *io_i is what is left to skip.
+ * Walk one Link header's value: skip `*io_i` links with relation `rel`, give the target of the next
+ * one, which lies in `value`.  True: found.  False: *io_i is what is left to skip.
  */
-bool pst_http_link_find(const char *value, const char *rel, size_t *io_i, struct pst_buf *to);
+bool pst_http_link_find(const char *value, const char *rel, size_t *io_i, const char **ret,
+                        size_t *ret_len);
 
 #endif

@@ -92,7 +92,7 @@ enum pst_acme_where {
     PST_ACME_ON_CHALLENGE, /* challenge.error */
 };
 
-enum { PST_ACME_SUBPROBLEMS_MAX = 16, PST_ACME_DETAIL_SIZE = 504 };
+enum { PST_ACME_SUBPROBLEMS_MAX = 16, PST_ACME_DETAIL_SIZE = 501 };
 
 struct pst_acme_subproblem {
     enum pst_acme_problem_type type;
