@@ -191,12 +191,10 @@ static void values_come_back(void **state)
 
 static int bad_text_fn(struct pst_dbtx *tx, void *arg, struct pst_err *err)
 {
-    assert_int_equal(pst_db_exec(tx, &stmts[INSERT], NULL, err, pst_t("\xc3("), pst_i(1)),
-                     PST_EINPUT);
-    assert_int_equal(pst_db_exec(tx, &stmts[INSERT], NULL, err, pst_tn("a\0b", 3), pst_i(1)),
-                     PST_EINPUT);
-    assert_int_equal(pst_db_exec(tx, &stmts[INSERT], NULL, err, pst_t("\xed\xa0\x80"), pst_i(1)),
-                     PST_EINPUT);
+    want_int(pst_db_exec(tx, &stmts[INSERT], NULL, err, pst_t("\xc3("), pst_i(1)), PST_EINPUT);
+    want_int(pst_db_exec(tx, &stmts[INSERT], NULL, err, pst_tn("a\0b", 3), pst_i(1)), PST_EINPUT);
+    want_int(pst_db_exec(tx, &stmts[INSERT], NULL, err, pst_t("\xed\xa0\x80"), pst_i(1)),
+             PST_EINPUT);
     return pst_db_exec(tx, &stmts[INSERT], NULL, err, pst_t("good"), pst_i(1));
 }
 
@@ -212,13 +210,12 @@ static int wrong_use_fn(struct pst_dbtx *tx, void *arg, struct pst_err *err)
 {
     struct pst_rows *rows = NULL;
 
-    assert_int_equal(pst_db_exec(tx, &stmts[INSERT], NULL, err, pst_t("a")), PST_EINTERNAL);
-    assert_int_equal(pst_db_exec(tx, &stmts[INSERT], NULL, err, pst_t("a"), pst_t("b")),
-                     PST_EINTERNAL);
-    assert_int_equal(pst_db_exec(tx, &stmts[GET], NULL, err, pst_t("a")), PST_EINTERNAL);
-    assert_int_equal(pst_db_query(tx, &stmts[LOG_COUNT], &rows, err, pst_i(1)), PST_EINTERNAL);
-    assert_int_equal(pst_db_tx(tx->db, wrong_use_fn, NULL, err), PST_EINTERNAL);
-    assert_int_equal(pst_db_read(tx->db, wrong_use_fn, NULL, err), PST_EINTERNAL);
+    want_int(pst_db_exec(tx, &stmts[INSERT], NULL, err, pst_t("a")), PST_EINTERNAL);
+    want_int(pst_db_exec(tx, &stmts[INSERT], NULL, err, pst_t("a"), pst_t("b")), PST_EINTERNAL);
+    want_int(pst_db_exec(tx, &stmts[GET], NULL, err, pst_t("a")), PST_EINTERNAL);
+    want_int(pst_db_query(tx, &stmts[LOG_COUNT], &rows, err, pst_i(1)), PST_EINTERNAL);
+    want_int(pst_db_tx(tx->db, wrong_use_fn, NULL, err), PST_EINTERNAL);
+    want_int(pst_db_read(tx->db, wrong_use_fn, NULL, err), PST_EINTERNAL);
     return PST_DONE;
 }
 
@@ -288,10 +285,10 @@ static int spoiled_fn(struct pst_dbtx *tx, void *arg, struct pst_err *err)
 {
     struct pst_err quiet = {0};
 
-    assert_int_equal(pst_db_exec(tx, &stmts[INSERT], NULL, err, pst_t("b"), pst_i(1)), PST_OK);
-    assert_int_equal(pst_db_exec(tx, &stmts[INSERT], NULL, &quiet, pst_t("b"), pst_i(2)), PST_EDB);
-    assert_int_equal(quiet.retry, PST_RETRY_NEVER);
-    assert_int_equal(pst_db_exec(tx, &stmts[INSERT], NULL, err, pst_t("c"), pst_i(3)), PST_EDB);
+    want_int(pst_db_exec(tx, &stmts[INSERT], NULL, err, pst_t("b"), pst_i(1)), PST_OK);
+    want_int(pst_db_exec(tx, &stmts[INSERT], NULL, &quiet, pst_t("b"), pst_i(2)), PST_EDB);
+    want_int(quiet.retry, PST_RETRY_NEVER);
+    want_int(pst_db_exec(tx, &stmts[INSERT], NULL, err, pst_t("c"), pst_i(3)), PST_EDB);
     return PST_OK;
 }
 
@@ -310,10 +307,10 @@ static int quiet_fn(struct pst_dbtx *tx, void *arg, struct pst_err *err)
     int64_t n = -1;
 
     int rc = pst_db_exec(tx, &stmts[INSERT_QUIET], &n, err, pst_t("q"), pst_i(1));
-    assert_int_equal(rc, PST_OK);
-    assert_int_equal(n, 1);
+    want_int(rc, PST_OK);
+    want_int(n, 1);
     rc = pst_db_exec(tx, &stmts[INSERT_QUIET], &n, err, pst_t("q"), pst_i(2));
-    assert_int_equal(n, 0);
+    want_int(n, 0);
     return rc;
 }
 
@@ -349,13 +346,13 @@ static int snapshot_fn(struct pst_dbtx *tx, void *arg, struct pst_err *err)
     void *ok = NULL;
 
     int rc = get_fn(tx, &g, err);
-    assert_int_equal(g.n, 1);
+    want_int(g.n, 1);
     pthread_create(&t, NULL, put_thread, arg);
     pthread_join(t, &ok); /* the writer does not wait for us */
-    assert_non_null(ok);
+    want(ok != NULL);
     if (rc == PST_OK)
         rc = get_fn(tx, &g, err);
-    assert_int_equal(g.n, 1);
+    want_int(g.n, 1);
     return rc;
 }
 

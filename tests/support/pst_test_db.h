@@ -14,6 +14,30 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <postern/err.h>
+
+/* Inside a callback of a transaction, which may run in another thread, where cmocka's assertions
+ * cannot jump out: these return a fault that says what was wrong. */
+#define want(cond)                                                                                 \
+    do {                                                                                           \
+        if (!(cond))                                                                               \
+            return pst_fail(err, PST_EINTERNAL, "%s:%d: not so: %s", __FILE__, __LINE__, #cond);   \
+    } while (0)
+#define want_int(expr, wanted)                                                                     \
+    do {                                                                                           \
+        long long got_ = (long long)(expr);                                                        \
+        if (got_ != (long long)(wanted))                                                           \
+            return pst_fail(err, PST_EINTERNAL, "%s:%d: %s is %lld, not %s; %.200s", __FILE__,     \
+                            __LINE__, #expr, got_, #wanted, err->text);                            \
+    } while (0)
+#define want_text(expr, wanted)                                                                    \
+    do {                                                                                           \
+        const char *got_ = (expr), *wanted_ = (wanted);                                            \
+        if (strcmp(got_, wanted_) != 0)                                                            \
+            return pst_fail(err, PST_EINTERNAL, "%s:%d: \"%s\" is not \"%s\"", __FILE__, __LINE__, \
+                            got_, wanted_);                                                        \
+    } while (0)
+
 struct pst_test_place {
     bool pg;
     char url[512];
