@@ -10,7 +10,7 @@
 enum { NAMES = 400 };
 
 /* With the lock file gone LMDB cannot even let go: the reader gives up what it had allocated. */
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
     return "leak:mdb_txn_begin\nleak:mdb_env_create\n";

@@ -346,15 +346,15 @@ static void reader_beside_a_writer(void **st)
         (void)fcntl(stop[0], F_SETFL, O_NONBLOCK);
         if (pst_replica_reader_new(&rd, f->dir) != PST_REPLICA_OK)
             _exit(10);
-        for (;;) {
+        for (bool last_look = false; !last_look;) {
+            last_look = read(stop[0], &c, 1) == 0; /* all commits are before the end */
             if (pst_replica_reader_name(rd, "n000100.test", 12, &v) != PST_REPLICA_OK)
                 _exit(11);
             if (v.generation < last)
                 _exit(12); /* went back */
             last = v.generation;
-            if (read(stop[0], &c, 1) == 0)
-                _exit(last == 1000 ? 0 : 13);
         }
+        _exit(last == 1000 ? 0 : 13);
     }
     close(stop[0]);
     for (uint64_t g = 501; g <= 1000; g++) {
