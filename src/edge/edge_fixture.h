@@ -65,7 +65,7 @@ static inline int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
 
-    strcpy(f->dir, "/tmp/pst-edge-XXXXXX");
+    pst_str_copy(f->dir, sizeof f->dir, "/tmp/pst-edge-XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->keys, sizeof f->keys, "%s/keys", f->dir);
     snprintf(f->replica, sizeof f->replica, "%s/replica", f->dir);

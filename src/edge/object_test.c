@@ -14,7 +14,7 @@ static int set_up_values(void **state)
     struct values *v = calloc(1, sizeof *v);
     char keys[96];
 
-    strcpy(v->dir, "/tmp/pst-object-XXXXXX");
+    pst_str_copy(v->dir, sizeof v->dir, "/tmp/pst-object-XXXXXX");
     assert_non_null(mkdtemp(v->dir));
     snprintf(keys, sizeof keys, "%s/keys", v->dir);
     v->opts = (struct pst_replica_opts){.dir = v->dir, .map_bytes = 16 << 20};

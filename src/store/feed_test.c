@@ -671,7 +671,7 @@ static void a_snapshot_gives_everything_once_in_order(void **state)
             snprintf(key, sizeof key, "%s/%s", pst_json_get_text(o, "kind"),
                      pst_json_get_text(o, "key"));
             assert_true(strcmp(key, last) > 0);
-            strcpy(last, key);
+            pst_str_copy(last, sizeof last, key);
             assert_string_not_equal(key, "challenge/t00002");
         }
         const char *next = pst_json_get_text(p.json, "next");
