@@ -60,6 +60,19 @@ bool pst_str_copy(char *to, size_t to_size, const char *from)
     return true;
 }
 
+void pst_str_cut(char *to, size_t to_size, const char *from)
+{
+    size_t len = strnlen(from, to_size);
+
+    if (len == to_size) {
+        len--;
+        while (len > 0 && ((unsigned char)from[len] & 0xc0) == 0x80)
+            len--;
+    }
+    memcpy(to, from, len);
+    to[len] = '\0';
+}
+
 void pst_str_lower(char *s)
 {
     for (; *s; s++)

@@ -6,6 +6,22 @@
 #include <postern/buf.h>
 #include <postern/text.h>
 
+static void a_text_is_cut_between_characters(void **state)
+{
+    char to[6];
+
+    pst_str_cut(to, sizeof to, "abc");
+    assert_string_equal(to, "abc");
+    pst_str_cut(to, sizeof to, "abcdefgh");
+    assert_string_equal(to, "abcde");
+    pst_str_cut(to, sizeof to, "abcd\u00e9");
+    assert_string_equal(to, "abcd");
+    pst_str_cut(to, sizeof to, "abc\u00e9");
+    assert_string_equal(to, "abc\u00e9");
+    pst_str_cut(to, 1, "abc");
+    assert_string_equal(to, "");
+}
+
 static void compares(void **st)
 {
     (void)st;
@@ -295,11 +311,17 @@ static void parses_times(void **st)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(compares),         cmocka_unit_test(copies_or_refuses),
-        cmocka_unit_test(parses_numbers),   cmocka_unit_test(checks_utf8),
-        cmocka_unit_test(hex_both_ways),    cmocka_unit_test(base64_vectors),
-        cmocka_unit_test(base64_is_strict), cmocka_unit_test(formats_times),
-        cmocka_unit_test(times_read_back),  cmocka_unit_test(parses_times),
+        cmocka_unit_test(a_text_is_cut_between_characters),
+        cmocka_unit_test(compares),
+        cmocka_unit_test(copies_or_refuses),
+        cmocka_unit_test(parses_numbers),
+        cmocka_unit_test(checks_utf8),
+        cmocka_unit_test(hex_both_ways),
+        cmocka_unit_test(base64_vectors),
+        cmocka_unit_test(base64_is_strict),
+        cmocka_unit_test(formats_times),
+        cmocka_unit_test(times_read_back),
+        cmocka_unit_test(parses_times),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

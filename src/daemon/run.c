@@ -107,6 +107,7 @@ static int start_orders(struct daemon *d, struct pst_err *err)
         .resolver = d->resolver,
         .edge = &d->edge,
         .directory_url = pst_conf_text(c, PST_CONF_ACME_DIRECTORY),
+        .key_type = pst_conf_text(c, PST_CONF_ACME_KEY_TYPE),
         .rsa_bits = RSA_BITS,
         .preferred_chain = pst_conf_text(c, PST_CONF_ACME_PREFERRED_CHAIN),
         .orders = {pst_conf_int(c, PST_CONF_ACME_ORDERS_LIMIT),
@@ -125,8 +126,6 @@ static int start_orders(struct daemon *d, struct pst_err *err)
         .watch = pst_daemon_dns_follow,
         .arg = d,
     };
-    if (!pst_key_type_parse(pst_conf_text(c, PST_CONF_ACME_KEY_TYPE), &o.key_type))
-        return pst_fail(err, PST_ECONFIG, "acme.key_type is not a key type");
     return pst_order_env_new(&d->orders, &o, err);
 }
 

@@ -153,10 +153,14 @@ int pst_order_account_block(struct pst_order_env *env, const char *reason, struc
 int pst_order_env_new(struct pst_order_env **ret, const struct pst_order_opts *opts,
                       struct pst_err *err)
 {
+    enum pst_key_type type;
+    if (!pst_key_type_parse(opts->key_type, &type))
+        return pst_fail(err, PST_ECONFIG, "acme.key_type is not a key type");
     struct pst_order_env *env = pst_zalloc(1, sizeof *env);
     if (!env)
         return pst_fail_nomem(err, "the order engine");
     env->o = *opts;
+    env->key_type = type;
     pthread_mutex_init(&env->lock, NULL);
     *ret = env;
     return PST_OK;

@@ -78,8 +78,8 @@ static int fill(struct intent *in, struct pst_err *err)
     if (rc < 0)
         return rc;
     /* A key is never used that was not stored first: it comes into being with the intent. */
-    return pst_key_new(pst_store_keys(env->o.store), env->o.key_type, env->o.rsa_bits,
-                       "certificate", r->certificate_id, &r->sealed, &spki, err);
+    return pst_key_new(pst_store_keys(env->o.store), env->key_type, env->o.rsa_bits, "certificate",
+                       r->certificate_id, &r->sealed, &spki, err);
 }
 
 static int begin_one(struct pst_order_env *env, const struct due *due, struct pst_err *err)

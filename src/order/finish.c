@@ -16,7 +16,7 @@ static int event(struct pst_tx *tx, struct pst_order *o, const struct pst_domain
     pst_str_copy(e.actor, sizeof e.actor, "system");
     memcpy(e.app_id, d->app_id, sizeof e.app_id);
     memcpy(e.domain_id, d->id, sizeof e.domain_id);
-    snprintf(e.text, sizeof e.text, "%s", text);
+    pst_str_cut(e.text, sizeof e.text, text);
     return pst_event_append(tx, &e, err);
 }
 
@@ -33,7 +33,7 @@ int pst_finish_note(struct pst_tx *tx, struct pst_order *o, const char *problem,
     if (rc != PST_OK)
         return rc < 0 ? rc : PST_OK;
     pst_str_copy(d.problem, sizeof d.problem, problem);
-    snprintf(d.reason, sizeof d.reason, "%s", reason);
+    pst_str_cut(d.reason, sizeof d.reason, reason);
     d.next_try_at_ms = next_try_at_ms;
     return pst_domain_update(tx, &d, err);
 }
@@ -43,10 +43,10 @@ static void explain_failure(struct pst_domain *d, const struct pst_err *fault,
                             const struct pst_order_decision *decision)
 {
     if (decision->user)
-        snprintf(d->reason, sizeof d->reason, "%s", decision->user);
+        pst_str_cut(d->reason, sizeof d->reason, decision->user);
     else
-        snprintf(d->reason, sizeof d->reason, "%s", fault->text);
-    snprintf(d->evidence, sizeof d->evidence, "%s", fault->text);
+        pst_str_cut(d->reason, sizeof d->reason, fault->text);
+    pst_str_cut(d->evidence, sizeof d->evidence, fault->text);
     pst_str_copy(d->problem, sizeof d->problem,
                  fault->problem[0] ? fault->problem : pst_rc_name(fault->rc));
 }
@@ -116,7 +116,8 @@ int pst_finish_issued(struct pst_tx *tx, struct pst_order *o, struct pst_err *er
     d.failures = 0;
     d.problem[0] = d.record[0] = '\0';
     d.phase = PST_PHASE_WORK;
-    snprintf(d.reason, sizeof d.reason, "The CA has issued the certificate; it goes to the edges.");
+    pst_str_cut(d.reason, sizeof d.reason,
+                "The CA has issued the certificate; it goes to the edges.");
     rc = pst_domain_update(tx, &d, err);
     if (rc < 0)
         return rc;

@@ -58,6 +58,7 @@ void pst_order_refusal_free(struct refusal *r);
 
 struct pst_order_env {
     struct pst_order_opts o;
+    enum pst_key_type key_type;
     pthread_mutex_t lock;       /* account below, and one registration at a time */
     struct pst_account account; /* as last read; id "" before */
     struct pst_key_handle *key; /* of the account */

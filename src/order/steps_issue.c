@@ -132,9 +132,9 @@ static int fill_certificate(struct pst_order *o, const struct pst_chain *chain, 
     pst_str_copy(c->origin, sizeof c->origin, "acme");
     pst_str_copy(c->key_type, sizeof c->key_type, pst_key_type_name(i->key_type));
     pst_hex(c->sha256, i->sha256, sizeof i->sha256);
-    snprintf(c->serial, sizeof c->serial, "%s", i->serial);
-    snprintf(c->subject, sizeof c->subject, "%s", i->subject);
-    snprintf(c->issuer, sizeof c->issuer, "%s", i->issuer);
+    pst_str_cut(c->serial, sizeof c->serial, i->serial);
+    pst_str_cut(c->subject, sizeof c->subject, i->subject);
+    pst_str_cut(c->issuer, sizeof c->issuer, i->issuer);
 
     int rc = copy_der(&chain->leaf, &c->leaf, err);
     if (rc < 0)

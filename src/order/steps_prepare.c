@@ -49,9 +49,9 @@ static int also_caa_forbids(struct pst_tx *tx, struct pst_order *o, struct pst_e
     if (rc != PST_OK)
         return rc < 0 ? rc : PST_OK;
     pst_str_copy(d.problem, sizeof d.problem, "caa");
-    snprintf(d.reason, sizeof d.reason, "%.399s", v->text);
-    snprintf(d.evidence, sizeof d.evidence, "%s", v->record);
-    snprintf(d.record, sizeof d.record, "%s", v->add);
+    pst_str_cut(d.reason, sizeof d.reason, v->text);
+    pst_str_cut(d.evidence, sizeof d.evidence, v->record);
+    pst_str_cut(d.record, sizeof d.record, v->add);
     d.phase = PST_PHASE_BLOCKED;
     d.due_at_ms = d.next_try_at_ms = pst_order_now_ms(o) + CAA_WAIT_S * 1000;
     return pst_domain_update(tx, &d, err);
@@ -61,7 +61,7 @@ static int withdraw(struct pst_step *ret, const char *why,
                     int (*also)(struct pst_tx *, struct pst_order *, struct pst_err *))
 {
     ret->next = PST_ORDER_WITHDRAWN;
-    snprintf(ret->why, sizeof ret->why, "%.399s", why);
+    pst_str_cut(ret->why, sizeof ret->why, why);
     ret->also = also;
     return PST_OK;
 }

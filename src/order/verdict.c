@@ -28,8 +28,8 @@ void pst_order_describe_verdict(struct pst_domain *d, const struct pst_watch_ver
 {
     pst_str_copy(d->problem, sizeof d->problem, words[v->result].problem);
     pst_str_copy(d->reason, sizeof d->reason, words[v->result].reason);
-    snprintf(d->evidence, sizeof d->evidence, "%s", v->evidence);
-    snprintf(d->record, sizeof d->record, "%.511s", v->record);
+    pst_str_cut(d->evidence, sizeof d->evidence, v->evidence);
+    pst_str_cut(d->record, sizeof d->record, v->record);
 }
 
 /* When the name leads here: order at once, or go back to the renewal that was planned. */

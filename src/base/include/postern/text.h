@@ -21,6 +21,10 @@ bool pst_str_ends(const char *s, const char *suffix);
 /* Copy into a fixed array, always NUL-terminated; false when it did not fit (then "" is stored). */
 bool pst_str_copy(char *to, size_t to_size, const char *from);
 
+/* The same, but what is too long is cut, at the border of a UTF-8 character: for texts for people.
+ */
+void pst_str_cut(char *to, size_t to_size, const char *from);
+
 /* Lower-case ASCII letters in place. */
 void pst_str_lower(char *s);
 

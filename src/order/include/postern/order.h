@@ -26,8 +26,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <postern/crypto_key.h>
-
 struct pst_acme_ca;
 struct pst_clock;
 struct pst_err;
@@ -54,7 +52,7 @@ struct pst_order_opts {
     const struct pst_watch_edge *edge; /* what is ours, for the check right before an order */
 
     const char *directory_url;
-    enum pst_key_type key_type; /* of new certificates */
+    const char *key_type; /* of new certificates: "p256", "p384" or "rsa" */
     int rsa_bits;
     const char *preferred_chain; /* root's CN; NULL: the CA's default chain */
 
@@ -75,7 +73,8 @@ struct pst_order_opts {
     void *arg;
 };
 
-/* Copies the options; strings and pointers must outlive it.  PST_OK, PST_ENOMEM. */
+/* Copies the options; strings and pointers must outlive it.  PST_OK, PST_ECONFIG (key_type),
+ * PST_ENOMEM. */
 int pst_order_env_new(struct pst_order_env **ret, const struct pst_order_opts *opts,
                       struct pst_err *err);
 void pst_order_env_free(struct pst_order_env *env);
