@@ -11,6 +11,9 @@
  * second or more later.  Look-ups copy the record into the reader's memory inside a transaction of
  * their own, so that no transaction is ever held between calls and nothing decoded lies in the map.
  *
+ * A look-up sees the last commit, or already the one whose sync is still running; in that case the
+ * next look-up may once more see the one before.  Compare generations for equality, not order.
+ *
  * Each look-up also reads the build's state: when the build is superseded, `current` is opened at
  * once.  Once a second it is checked that `current` still is the file that is open.
  *
