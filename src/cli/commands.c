@@ -35,7 +35,7 @@ const struct cli_command cli_commands[] = {
 
     {"apps", "", 0, 0, 0, false, cli_apps, "List your apps.", NULL},
     {"create", "NAME", 1, 1, 0, false, cli_create, "Make an app.",
-     "The name has 6 to 48 lower-case letters, digits and single hyphens."},
+     "The name has 3 to 48 lower-case letters, digits and single hyphens."},
     {"apps-info", "", 0, 0, 0, true, cli_apps_info, "Show an app and its settings.", NULL},
     {"force-https", "", 0, 0, BIT(ENABLE) | BIT(DISABLE), true, cli_force_https,
      "Send visitors of an app from HTTP to HTTPS, or stop that.",

@@ -70,7 +70,7 @@ static void add_head(struct page *p, const struct pst_json *e)
     const char *ascii = pst_json_get_text(domain, "ascii");
     const char *reason = pst_json_get_text(e, "reason");
 
-    add(p, pst_json_get_text(e, "status"));
+    add(p, pst_json_get_text(e, "word"));
     pst_buf_str(p->to, ": ");
     add(p, name);
     if (name && ascii && !pst_streq(name, ascii)) {

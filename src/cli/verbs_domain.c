@@ -16,7 +16,7 @@ static void list_domain(struct cli_table *t, const struct pst_json *d)
     snprintf(name, sizeof name, "%s%s", cli_text(d, "name"), canonical ? " (*)" : "");
     cli_table_add(t, (const char *const[]){
                          name,
-                         pst_json_get_text(d, "status"),
+                         pst_json_get_text(d, "word"),
                          cli_time(validity, pst_json_get_text(d, "validity")),
                          cli_time(next, pst_json_get_text(d, "next_try_at")),
                          pst_json_get_text(d, "reason"),
@@ -69,7 +69,7 @@ static void tell_progress(struct wait *w, const struct pst_json *e)
     const char *record = pst_json_get_text(e, "record");
     char line[sizeof w->told];
 
-    snprintf(line, sizeof line, "%s%s%s%s%s%s%s", cli_text(e, "status"), step ? ", step " : "",
+    snprintf(line, sizeof line, "%s%s%s%s%s%s%s", cli_text(e, "word"), step ? ", step " : "",
              step ? step : "", reason ? ": " : "", reason ? reason : "",
              record ? "\n  to do: " : "", record ? record : "");
     if (pst_streq(line, w->told))
@@ -107,12 +107,12 @@ static int wait_served(struct cli *c, struct wait *w)
         int status = cli_ask(c, "GET", NULL, &a, "%s/explain", w->path);
         if (status != PST_EXIT_OK)
             return status;
-        const struct pst_json *e = pst_json_get(a.json, "explanation");
+        const struct pst_json *e = pst_json_get(a.json, "explain");
         if (!c->json)
             tell_progress(w, e);
         status = judge_progress(e);
         if (status >= 0) {
-            cli_print_json(c, pst_json_get(a.json, "explanation"));
+            cli_print_json(c, pst_json_get(a.json, "explain"));
             return status;
         }
         if (pst_mono_ms(pst_clock_system()) >= w->until_ms)
@@ -154,7 +154,7 @@ int cli_domains_add(struct cli *c)
     if (cli_print_json(c, a.json))
         return PST_EXIT_OK;
     const char *reason = pst_json_get_text(d, "reason");
-    cli_line("%s has been added: %s%s%s", c->args[0], cli_text(d, "status"), reason ? ".  " : "",
+    cli_line("%s has been added: %s%s%s", c->args[0], cli_text(d, "word"), reason ? ".  " : "",
              reason ? reason : "");
     return PST_EXIT_OK;
 }
@@ -186,7 +186,7 @@ int cli_domains_explain(struct cli *c)
                 cli_encode(app, sizeof app, c->app), cli_encode(name, sizeof name, c->args[0]));
     if (status != PST_EXIT_OK || cli_print_json(c, a.json))
         return status;
-    cli_explain_text(&text, pst_json_get(a.json, "explanation"));
+    cli_explain_text(&text, pst_json_get(a.json, "explain"));
     fputs(pst_buf_cstr(&text), stdout);
     return PST_EXIT_OK;
 }
