@@ -2,6 +2,9 @@
 #ifndef PST_RESOLVE_INTERNAL_H
 #define PST_RESOLVE_INTERNAL_H
 
+/* First: without it ldns makes `bool` a signed char. */
+#include <stdbool.h>
+
 #include <ldns/ldns.h>
 #include <unbound.h>
 

@@ -184,8 +184,8 @@ static void on_answer(struct pst_watch *w, struct pst_wquestion *q, const struct
         return;
     }
     keep_addresses(q, m, &v);
-    /* A zone's own server does not follow a CNAME out of its zones. */
-    if (w->zones && v.status == PST_DNS_NODATA && v.chain_n > 0)
+    /* Who does not recurse does not follow a CNAME out of his zones. */
+    if ((w->zones || !m->recursion) && v.status == PST_DNS_NODATA && v.chain_n > 0)
         pst_wquestion_ask(w, q, current_name(q));
     else
         pst_wquestion_finish(w, q, v.status, "");
