@@ -495,6 +495,51 @@ static void test_needs_an_account(void **state)
     assert_int_equal(fake_http_count(t->server), 0);
 }
 
+struct worker {
+    pthread_t thread;
+    struct test_ca *t;
+    int good;
+};
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    char url[200];
+
+    snprintf(url, sizeof url, "%s/order/1", fake_http_url(w->t->server));
+    for (int i = 0; i < 20; i++) {
+        struct pst_acme_call call = {.ca = w->t->ca, .account = w->t->call.account};
+        struct pst_acme_order *o = NULL;
+        struct pst_err err;
+        if (pst_acme_order_get(&call, url, &o, &err) == PST_OK)
+            w->good++;
+        pst_acme_order_free(o);
+        const struct pst_acme_directory *d = NULL;
+        if (pst_acme_directory(&call, i % 5 == 0, &d, &err) == PST_OK)
+            pst_acme_directory_unref(d);
+    }
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    struct test_ca *t = *state;
+    struct worker w[8] = {0};
+
+    test_ca_directory(t, "");
+    fake_http_on(t->server, "POST /order/1", 9, 400, PROBLEM,
+                 "{\"type\":\"" URN "badNonce\",\"detail\":\"old\"}");
+    fake_http_on(t->server, "POST /order/1", -1, 200, JSON, ORDER);
+    for (size_t i = 0; i < PST_ARRAY_N(w); i++) {
+        w[i].t = t;
+        pthread_create(&w[i].thread, NULL, work, &w[i]);
+    }
+    for (size_t i = 0; i < PST_ARRAY_N(w); i++) {
+        pthread_join(w[i].thread, NULL);
+        assert_int_equal(w[i].good, 20);
+    }
+}
+
 static void test_no_memory(void **state)
 {
     struct test_ca *t = *state;
@@ -530,6 +575,7 @@ int main(void)
         CASE(test_no_answer),
         CASE(test_clock_skew),
         CASE(test_needs_an_account),
+        CASE(test_threads),
         CASE(test_no_memory),
     };
     return cmocka_run_group_tests_name("acme_exchange", tests, NULL, NULL);
