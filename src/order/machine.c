@@ -3,7 +3,7 @@
 
 #include "order_internal.h"
 
-enum { LEASE_MS = 120 * 1000 };
+enum { LEASE_MS = 120 * 1000, DATA_MAX = 64 * 1024 };
 
 #define TO(s) (1u << PST_ORDER_##s)
 #define ENDS  (TO(FAILED) | TO(WITHDRAWN) | TO(ORDERING))
@@ -110,6 +110,7 @@ static int fill_row(struct pst_order *o, const struct pst_step *step, struct pst
     r->wait_rev = step->wait_rev;
     r->ended_at_ms = pst_order_state_ended(step->next) ? pst_order_now_ms(o) : 0;
     memcpy(r->detail, step->why, sizeof r->detail);
+    r->data.max = DATA_MAX; /* the store gave it the length it had */
     pst_buf_cut(&r->data, 0);
     return pst_order_data_write(&o->data, &r->data, err);
 }

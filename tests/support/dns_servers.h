@@ -340,9 +340,9 @@ static inline void *test_fake_run(void *arg)
     return NULL;
 }
 
-static inline void test_fake_start(struct test_fake *f, test_fake_fn *answer)
+static inline void test_fake_start(struct test_fake *f, test_fake_fn *answer, void *arg)
 {
-    *f = (struct test_fake){.answer = answer, .fd = test_bind(SOCK_DGRAM, 0)};
+    *f = (struct test_fake){.answer = answer, .arg = arg, .fd = test_bind(SOCK_DGRAM, 0)};
     assert_true(f->fd >= 0);
     f->port = test_port_of(f->fd);
     assert_int_equal(pthread_create(&f->thread, NULL, test_fake_run, f), 0);

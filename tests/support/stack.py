@@ -350,7 +350,7 @@ class Stack:
         for sub in ("keys", "nginx"):
             (d / sub).mkdir(parents=True, exist_ok=True)
         (d / "keys").chmod(0o700)
-        token = self.call("POST", "/v1/edges/enrol-tokens", {})["token"]
+        token = self.call("POST", "/v1/edges/enrol-tokens", {})["enrol_token"]["token"]
         (d / "enrol.token").touch(mode=0o600)
         (d / "enrol.token").write_text(token)
         conf = {"control.url": f"unix:{self.dir}/posternd.sock",
