@@ -1,6 +1,7 @@
 /* db.c - what both engines have in common: opening, values, statements, transactions. */
 #include "db_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- values ---- */
@@ -164,6 +165,8 @@ static int open_engine(struct pst_db *db, const struct pst_db_opts *opts, struct
 {
     if (pst_str_starts(opts->url, "sqlite:"))
         return pst_db_sqlite_open(db, opts->url + strlen("sqlite:"), opts, err);
+    if (pst_str_starts(opts->url, "postgresql://") || pst_str_starts(opts->url, "postgres://"))
+        return pst_db_pg_open(db, opts->url, opts, err);
     return pst_fail(err, PST_ECONFIG,
                     "the database's address must begin with sqlite: or postgresql://");
 }
@@ -199,13 +202,35 @@ void pst_db_close(struct pst_db *db)
 
 /* ---- for tests ---- */
 
+/* $1, $2, ... stand in the text in the order of their first use: SQLite numbers them so. */
+static int check_numbers(const struct pst_stmt *stmt, const char *sql, struct pst_err *err)
+{
+    long used = 0;
+
+    for (const char *s = strchr(sql, '$'); s; s = strchr(s + 1, '$')) {
+        long n = strtol(s + 1, NULL, 10);
+        if (n < 1 || n > used + 1)
+            return pst_fail(err, PST_EINTERNAL, "$%ld stands where $%ld is the next: %.60s", n,
+                            used + 1, sql);
+        used = n > used ? n : used;
+    }
+    if ((size_t)used != strlen(stmt->args))
+        return pst_fail(err, PST_EINTERNAL, "the text has %ld parameters, its table says %zu", used,
+                        strlen(stmt->args));
+    return PST_OK;
+}
+
 static int check_set(struct pst_dbtx *tx, const struct pst_stmt_set *set, struct pst_err *err)
 {
     for (size_t k = 0; k < set->n; k++) {
         const struct pst_stmt *stmt = &set->stmts[k];
         if (!stmt->name || !stmt->sql || !stmt->args || !stmt->cols)
             return pst_fail(err, PST_EINTERNAL, "statement %zu of a table is not complete", k);
-        int rc = tx->db->driver->check(tx, stmt, err);
+        int rc = check_numbers(stmt, stmt->sql, err);
+        if (rc == PST_OK && stmt->sql_pg)
+            rc = check_numbers(stmt, stmt->sql_pg, err);
+        if (rc == PST_OK)
+            rc = tx->db->driver->check(tx, stmt, err);
         if (rc < 0)
             return pst_wrap(err, "%s", stmt->name);
     }

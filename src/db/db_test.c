@@ -627,7 +627,7 @@ static void wrong_statements_are_found(void **state)
         {.name = "two", .sql = "SELECT 1; SELECT 2", .args = "", .cols = "i"},
     };
 
-    for (size_t k = f->place.pg ? 1 : 0; k < PST_ARRAY_N(bad); k++) {
+    for (size_t k = 0; k < PST_ARRAY_N(bad); k++) {
         struct pst_stmt_set set = {&bad[k], 1};
         pst_db_close(f->db);
         f->db = NULL;
