@@ -286,7 +286,7 @@ static void a_silent_server_ends_with_the_deadline(void **st)
     struct pst_resolve_addresses *a = NULL;
 
     (void)st;
-    test_fake_start(&f, silent);
+    test_fake_start(&f, silent, NULL);
     struct pst_resolver *r = resolver_at(f.port, false, 300);
     int64_t start = test_now_ms();
     assert_int_equal(pst_resolve_addresses(r, "a.test", &a, NULL), PST_OK);
@@ -431,7 +431,7 @@ static void a_silent_or_closed_server_is_a_network_fault(void **st)
     struct test_fake f;
 
     (void)st;
-    test_fake_start(&f, silent);
+    test_fake_start(&f, silent, NULL);
     int64_t start = test_now_ms();
     assert_int_equal(ask(f.port, "a.test", PST_DNS_A, 300, &m, &err), PST_ENET);
     assert_non_null(strstr(err.text, "did not answer in time"));
@@ -475,7 +475,7 @@ static void forged_answers_are_dropped(void **st)
     struct test_fake f;
 
     (void)st;
-    test_fake_start(&f, forge);
+    test_fake_start(&f, forge, NULL);
     assert_int_equal(ask(f.port, "a.test", PST_DNS_A, 5000, &m, NULL), PST_OK);
     assert_int_equal(m->answer_n, 1);
     assert_int_equal(m->answer[0].data[3], 0x42);
@@ -499,7 +499,7 @@ static void a_server_without_edns_is_understood(void **st)
     struct test_fake f;
 
     (void)st;
-    test_fake_start(&f, no_edns);
+    test_fake_start(&f, no_edns, NULL);
     assert_int_equal(ask(f.port, "a.test", PST_DNS_A, 5000, &m, NULL), PST_OK);
     assert_int_equal(m->rcode, 0);
     assert_int_equal(m->answer_n, 1);
@@ -524,7 +524,7 @@ static void a_malformed_answer_is_an_input_fault(void **st)
     struct test_fake f;
 
     (void)st;
-    test_fake_start(&f, garbage);
+    test_fake_start(&f, garbage, NULL);
     assert_int_equal(ask(f.port, "a.test", PST_DNS_A, 5000, &m, &err), PST_EINPUT);
     assert_non_null(strstr(err.text, "malformed"));
     test_fake_stop(&f);

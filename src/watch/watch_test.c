@@ -509,8 +509,7 @@ static void misbehaviour_is_survived(void **st)
         struct test_fake f;
 
         clear_reports(NULL);
-        test_fake_start(&f, misbehave);
-        f.arg = &manner;
+        test_fake_start(&f, misbehave, &manner);
         struct pst_watch_opts opts = options(f.port);
         opts.try_ms = 100;
         struct pst_watch *w = start_watch(&opts);
@@ -534,8 +533,7 @@ static void ports_and_ids_are_not_to_be_guessed(void **st)
     struct test_fake f;
 
     (void)st;
-    test_fake_start(&f, misbehave);
-    f.arg = &manner;
+    test_fake_start(&f, misbehave, &manner);
     struct pst_watch_opts opts = options(f.port);
     struct pst_watch *w = start_watch(&opts);
     for (int i = 0; i < 100; i++) {
@@ -561,8 +559,7 @@ static void every_name_is_asked_once_per_interval(void **st)
     struct test_fake f;
 
     (void)st;
-    test_fake_start(&f, misbehave);
-    f.arg = &manner;
+    test_fake_start(&f, misbehave, &manner);
     pst_clock_manual_init(&clock, 1800000000000);
     struct pst_watch_opts opts = options(f.port);
     opts.clock = &clock.clock;
