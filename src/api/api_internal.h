@@ -172,6 +172,7 @@ struct pst_req {
 
     /* Plumbing, under api->pool.lock once the pool has it. */
     struct MHD_Connection *connection;
+    const char *target_end; /* of the raw target, in libmicrohttpd's buffer; only compared */
     enum pst_req_state state;
     unsigned refs;
     int64_t give_up_ms; /* monotonic */

@@ -30,7 +30,7 @@ enum {
 static struct MHD_Response *make_response(struct pst_answer *a)
 {
     size_t len;
-    char *text = pst_buf_take(&a->body, &len);
+    char *text = a->body.len ? pst_buf_take(&a->body, &len) : NULL;
 
     if (!text)
         return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
@@ -253,9 +253,14 @@ static enum MHD_Result admit(struct pst_req *req, const struct pst_listener *l, 
     struct fields f = {.req = req};
     int64_t length;
 
+    /* Both lie in one buffer, a blank between them: what is farther apart holds a raw NUL, at which
+     * libmicrohttpd ends the target. */
+    if (version != req->target_end + 1)
+        f.problem = "the request line is not well formed";
     if (!pst_str_copy(req->method_name, sizeof req->method_name, method))
         pst_str_copy(req->method_name, sizeof req->method_name, "?");
-    MHD_get_connection_values(req->connection, MHD_HEADER_KIND, on_field, &f);
+    if (!f.problem)
+        MHD_get_connection_values(req->connection, MHD_HEADER_KIND, on_field, &f);
     set_peer(req, l, f.real_ip);
     judge(&f, version);
     if (f.no_memory)
@@ -285,6 +290,7 @@ static void *on_target(void *cls, const char *raw, struct MHD_Connection *connec
         return NULL;
     struct pst_err err = {0};
     req->connection = connection;
+    req->target_end = raw + strlen(raw);
     if (pst_target_parse(&req->target, raw, &err) != PST_OK) {
         /* Said when the fields are there, in on_request(). */
         req->state = PST_REQ_ANSWERED;
