@@ -108,6 +108,9 @@ enum pst_key_type pst_pkey_type(const EVP_PKEY *pkey);
 int pst_pkey_new(enum pst_key_type type, int rsa_bits, EVP_PKEY **ret, struct pst_err *err);
 /* Type, size and SubjectPublicKeyInfo; PST_EINTERNAL for one longer than PST_SPKI_MAX. */
 int pst_pkey_info(const EVP_PKEY *pkey, struct pst_key_info *ret, struct pst_err *err);
+/* What is sealed: one byte for the type, and the raw parts. */
+int pst_key_stored_form(enum pst_key_type type, const struct pst_secret *raw,
+                        struct pst_secret *ret, struct pst_err *err);
 int pst_pkey_seal(struct pst_keyring *kr, const EVP_PKEY *pkey, const char *kind,
                   const char *object_id, struct pst_buf *ret, struct pst_err *err);
 

@@ -94,25 +94,30 @@ int pst_pkey_info(const EVP_PKEY *pkey, struct pst_key_info *ret, struct pst_err
     return rc;
 }
 
+int pst_key_stored_form(enum pst_key_type type, const struct pst_secret *raw,
+                        struct pst_secret *ret, struct pst_err *err)
+{
+    auto_(pst_free) uint8_t *plain = pst_alloc(1 + raw->len);
+    int rc;
+
+    if (!plain)
+        return pst_fail_nomem(err, "a private key");
+    plain[0] = types[type].stored;
+    memcpy(plain + 1, raw->data, raw->len);
+    rc = pst_secret_set(ret, plain, 1 + raw->len, err);
+    pst_wipe(plain, 1 + raw->len);
+    return rc;
+}
+
 int pst_pkey_seal(struct pst_keyring *kr, const EVP_PKEY *pkey, const char *kind,
                   const char *object_id, struct pst_buf *ret, struct pst_err *err)
 {
-    auto_secret struct pst_secret raw = {0};
-    auto_(pst_free) uint8_t *plain = NULL;
-    size_t len;
+    auto_secret struct pst_secret raw = {0}, plain = {0};
     int rc = pst_raw_from_pkey(pkey, &raw, err);
 
-    if (rc < 0)
-        return rc;
-    len = 1 + raw.len;
-    plain = pst_alloc(len);
-    if (!plain)
-        return pst_fail_nomem(err, "a private key");
-    plain[0] = types[pst_pkey_type(pkey)].stored;
-    memcpy(plain + 1, raw.data, raw.len);
-    rc = pst_seal(kr, kind, object_id, plain, len, ret, err);
-    pst_wipe(plain, len);
-    return rc;
+    if (rc == PST_OK)
+        rc = pst_key_stored_form(pst_pkey_type(pkey), &raw, &plain, err);
+    return rc < 0 ? rc : pst_seal(kr, kind, object_id, plain.data, plain.len, ret, err);
 }
 
 int pst_key_new(struct pst_keyring *kr, enum pst_key_type type, int rsa_bits, const char *kind,
