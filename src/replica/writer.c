@@ -284,6 +284,7 @@ int pst_replica_open(struct pst_replica **ret, const struct pst_replica_opts *op
     int rc = new_handle(&r, opts, err);
     if (rc < 0)
         return rc;
+    pst_require(r != NULL);
     rc = read_current(r->root, id, err);
     if (rc != PST_OK)
         return rc;
@@ -312,6 +313,7 @@ int pst_replica_new_build(struct pst_replica **ret, const struct pst_replica_opt
     int rc = new_handle(&r, opts, err);
     if (rc < 0)
         return rc;
+    pst_require(r != NULL);
     pst_id_new(rnd, id);
     rc = make_folder(opts->dir, r->group, err);
     if (rc == PST_OK)
