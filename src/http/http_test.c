@@ -199,6 +199,21 @@ static void test_connections_are_used_again(void **state)
     assert_int_equal(fake_http_last(server)->connection, 1);
 }
 
+/* A kept connection that the server has closed meanwhile is no fault. */
+static void test_closed_connections_are_replaced(void **state)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    struct pst_http_request req = {.method = "POST", .url = url("/"), .body = "x", .body_len = 1};
+
+    fake_http_raw(server, NULL, -1, answer, strlen(answer));
+    for (int i = 0; i < 10; i++) {
+        struct pst_http_response *r = NULL;
+        assert_ok(pst_http_do(client, &req, &r, &err), err);
+        assert_string_equal(pst_http_body(r, NULL), "ok");
+        pst_http_response_free(r);
+    }
+}
+
 static void test_body_limits(void **state)
 {
     char big[5001];
@@ -435,6 +450,7 @@ int main(void)
         CASE(test_requests_that_are_refused),
         CASE(test_redirects_are_answers),
         CASE(test_connections_are_used_again),
+        CASE(test_closed_connections_are_replaced),
         CASE(test_body_limits),
         CASE(test_broken_answers),
         CASE(test_timeout),

@@ -124,6 +124,30 @@ static void pause_before_next(int tries)
 
 /* ---- the tests, in this order ---- */
 
+/* A server is believed only with a certificate of the CA that was named, and for its own name. */
+static void test_server_is_verified(void **state)
+{
+    struct pst_http_response *r = NULL;
+    struct pst_http_url url;
+    char address[32], other[64];
+    struct pst_http_request req = {.url = getenv("PST_PEBBLE_DIRECTORY")};
+
+    assert_rc(pst_http_do(plain, &req, &r, &err), PST_ENET, err);
+    assert_err_has(err, "certificate");
+
+    assert_ok(pst_http_url_parse(req.url, &url, &err), err);
+    snprintf(address, sizeof address, "127.0.0.1:%u", url.port);
+    snprintf(other, sizeof other, "https://www.example.org:%u/dir", url.port);
+    req = (struct pst_http_request){.url = other, .connect_to = address};
+    assert_rc(pst_http_do(http, &req, &r, &err), PST_ENET, err);
+    assert_err_has(err, "www.example.org");
+
+    req.url = getenv("PST_PEBBLE_DIRECTORY");
+    assert_ok(pst_http_do(http, &req, &r, &err), err);
+    assert_int_equal(pst_http_status(r), 200);
+    pst_http_response_free(r);
+}
+
 static void test_directory(void **state)
 {
     struct pst_acme_call call = call_of();
@@ -510,6 +534,7 @@ static void test_external_account(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_server_is_verified),
         cmocka_unit_test(test_directory),
         cmocka_unit_test(test_unknown_account),
         cmocka_unit_test(test_terms_must_be_agreed),

@@ -82,6 +82,7 @@ struct pst_http_request {
  *              err.problem is "gate"
  * PST_ENET     not reached, TLS failed, broken off, timed out, cancelled
  * PST_EINPUT   over a limit, not HTTP, or the request itself is not well formed
+ * PST_ECONFIG  the CA file holds no certificate
  * PST_ENOMEM
  */
 int pst_http_do(struct pst_http *h, const struct pst_http_request *req,
