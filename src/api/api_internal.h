@@ -179,6 +179,7 @@ struct pst_req {
     struct pst_req *next, *prev;
     struct pst_answer answer;
     bool headers_seen;
+    bool pooled; /* counted in unwritten_n */
     bool too_large;
     size_t discarded_n; /* bytes of a body that is too large */
 };
@@ -243,6 +244,7 @@ struct pst_pool {
     pthread_cond_t work, tick;
     struct pst_req_list queued, running, parked;
     uint64_t feed_moves;
+    size_t unwritten_n; /* taken by the pool, their answers not yet written */
     bool stopping;
     bool lock_made, work_made, tick_made;
     pthread_t *threads;
@@ -258,8 +260,8 @@ void pst_pool_free(struct pst_api *api);
 /* Takes a reference when it takes the request.  False: full or stopping. */
 bool pst_pool_add(struct pst_req *req);
 void pst_pool_feed_moved(struct pst_api *api);
-/* Drop a reference. */
-void pst_req_unref(struct pst_req *req);
+/* The server is through with a request: drop its reference. */
+void pst_req_done(struct pst_req *req);
 /* In server.c: make the server go on with an answered request. */
 void pst_server_resume(struct pst_req *req);
 

@@ -9,7 +9,7 @@
 
 #include <time.h>
 
-enum { TICK_MS = 100 };
+enum { TICK_MS = 100, WRITE_MS = 2000 };
 
 static int64_t mono_ms(const struct pst_api *api)
 {
@@ -47,12 +47,14 @@ static void unref_locked(struct pst_req *req, struct pst_req **ret_dead)
     *ret_dead = --req->refs == 0 ? req : NULL;
 }
 
-void pst_req_unref(struct pst_req *req)
+void pst_req_done(struct pst_req *req)
 {
     struct pst_pool *p = &req->api->pool;
     struct pst_req *dead;
 
     pthread_mutex_lock(&p->lock);
+    if (req->pooled && --p->unwritten_n == 0)
+        pthread_cond_signal(&p->tick);
     unref_locked(req, &dead);
     pthread_mutex_unlock(&p->lock);
     pst_req_free(dead);
@@ -91,6 +93,8 @@ bool pst_pool_add(struct pst_req *req)
     room = !p->stopping && p->queued.n < req->api->set.queue_max;
     if (room) {
         req->refs++;
+        req->pooled = true;
+        p->unwritten_n++;
         req->state = PST_REQ_QUEUED;
         req->give_up_ms = mono_ms(req->api) + req->api->set.give_up_ms;
         list_add(&p->queued, req);
@@ -214,6 +218,14 @@ static void look_at_times(struct pst_api *api)
     }
 }
 
+/* With the lock.  The condition sleeps by the system's clock, whatever clock was injected. */
+static int wait_tick(struct pst_pool *p, int64_t until_ms)
+{
+    struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
+
+    return pthread_cond_timedwait(&p->tick, &p->lock, &until);
+}
+
 static void *timer_main(void *arg)
 {
     struct pst_api *api = arg;
@@ -225,10 +237,7 @@ static void *timer_main(void *arg)
             pthread_cond_wait(&p->tick, &p->lock);
             continue;
         }
-        /* The condition sleeps by the system's clock, whatever clock was injected. */
-        int64_t until_ms = pst_mono_ms(pst_clock_system()) + TICK_MS;
-        struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
-        pthread_cond_timedwait(&p->tick, &p->lock, &until);
+        wait_tick(p, pst_mono_ms(pst_clock_system()) + TICK_MS);
         look_at_times(api);
     }
     pthread_mutex_unlock(&p->lock);
@@ -303,6 +312,12 @@ void pst_pool_stop(struct pst_api *api)
         pthread_join(p->timer, NULL);
     p->threads_n = 0;
     p->timer_made = false;
+    /* The answers are the server's to write; a client that does not read is not waited for. */
+    int64_t until_ms = pst_mono_ms(pst_clock_system()) + WRITE_MS;
+    pthread_mutex_lock(&p->lock);
+    while (p->unwritten_n > 0 && wait_tick(p, until_ms) == 0)
+        continue;
+    pthread_mutex_unlock(&p->lock);
 }
 
 void pst_pool_free(struct pst_api *api)

@@ -360,7 +360,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
     struct pst_req *req = *context;
     *context = NULL;
     if (req)
-        pst_req_unref(req);
+        pst_req_done(req);
 }
 
 /* Decoding is ours, segment by segment. */
