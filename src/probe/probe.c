@@ -9,6 +9,7 @@
 #include <postern/probe.h>
 
 enum {
+    ADDRESSES_MAX = 8,
     NONCE_LEN = 16,
     BODY_MAX = 64 * 1024, /* an answer of ours has 64 bytes, other people's pages are larger */
     SHOWN_MAX = 60,       /* of a body or header in the evidence */
@@ -137,20 +138,18 @@ static bool name_ok(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == len;
 }
 
-/* The first address of each family, version 6 first. */
-static size_t choose(const char *const *addresses, size_t n, const char *ret[2])
+/* Version 6 before 4: that is how a CA goes about it. */
+static size_t choose(const char *const *addresses, size_t n, const char *ret[ADDRESSES_MAX])
 {
     static const int families[2] = {AF_INET6, AF_INET};
     size_t chosen = 0;
 
     for (size_t f = 0; f < 2; f++) {
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < n && chosen < ADDRESSES_MAX; i++) {
             unsigned char raw[16];
 
-            if (addresses[i] && inet_pton(families[f], addresses[i], raw) == 1) {
+            if (addresses[i] && inet_pton(families[f], addresses[i], raw) == 1)
                 ret[chosen++] = addresses[i];
-                break;
-            }
         }
     }
     return chosen;
@@ -185,7 +184,7 @@ int pst_probe_http(const struct pst_probe_opts *opts, const char *name,
     auto_(pst_http_free) struct pst_http *http = NULL;
     struct pst_probe_answer answer = {.result = PST_PROBE_UNREACHABLE};
     struct probe p = {.opts = opts};
-    const char *chosen[2];
+    const char *chosen[ADDRESSES_MAX];
     size_t seen[3] = {0};
 
     if (!name_ok(name))
@@ -212,7 +211,7 @@ int pst_probe_http(const struct pst_probe_opts *opts, const char *name,
     }
     if (seen[PST_PROBE_OTHER] > 0)
         answer.result = PST_PROBE_OTHER;
-    else if (seen[PST_PROBE_OURS] > 0)
+    else if (seen[PST_PROBE_OURS] == addresses_n)
         answer.result = PST_PROBE_OURS;
     *ret = answer;
     return PST_OK;

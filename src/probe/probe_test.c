@@ -254,19 +254,20 @@ static void the_gate_is_asked(void **st)
     server_stop(&s);
 }
 
-static void one_address_of_each_family_is_asked(void **st)
+static void every_address_must_lead_to_us(void **st)
 {
-    const char *const many[] = {"127.0.0.1", "127.0.0.2", "::1", "not an address"};
+    const char *const many[] = {"127.0.0.1", "::1"};
     struct pst_probe_answer a = {0};
     struct server s;
 
     (void)st;
     server_start(&s, EDGE);
     struct pst_probe_opts opts = {.key = key, .port = s.port, .gate = open_gate};
-    assert_int_equal(pst_probe_http(&opts, "shop.example.com", many, 4, &a, NULL), PST_OK);
+    assert_int_equal(pst_probe_http(&opts, "shop.example.com", many, 2, &a, NULL), PST_OK);
     server_stop(&s);
-    /* the gate refuses ::1, which comes first in the evidence; 127.0.0.1 is ours */
-    assert_int_equal(a.result, PST_PROBE_OURS);
+    /* the gate refuses ::1, which comes first in the evidence; that 127.0.0.1 is ours does not
+     * help: a CA would try ::1 */
+    assert_int_equal(a.result, PST_PROBE_UNREACHABLE);
     assert_true(strstr(a.evidence, "::1: ") == a.evidence);
     assert_non_null(strstr(a.evidence, "; 127.0.0.1 led to an edge"));
     assert_int_equal(atomic_load(&s.requests), 1);
@@ -293,7 +294,7 @@ int main(void)
         cmocka_unit_test(what_is_no_http_is_not_ours),
         cmocka_unit_test(silence_is_unreachable),
         cmocka_unit_test(the_gate_is_asked),
-        cmocka_unit_test(one_address_of_each_family_is_asked),
+        cmocka_unit_test(every_address_must_lead_to_us),
         cmocka_unit_test(bad_input_is_refused),
     };
 

@@ -24,7 +24,7 @@ struct pst_rand;
 enum pst_probe_result {
     PST_PROBE_OURS,        /* an edge of ours answered, and nobody else did */
     PST_PROBE_OTHER,       /* somebody else answered, at one address at least */
-    PST_PROBE_UNREACHABLE, /* nobody answered, or the gate refuses all addresses */
+    PST_PROBE_UNREACHABLE, /* nobody answered at one of them, or the gate refuses it */
 };
 /* "ours", "other", "unreachable". */
 const char *pst_probe_result_name(enum pst_probe_result r);
@@ -50,8 +50,8 @@ struct pst_probe_answer {
 
 /*
  * name       lower or upper case, no wildcard.
- * addresses  literal IPs, at most the first of each family is asked (version 6 before 4: that is
- *            how a CA goes about it).
+ * addresses  literal IPs, each is asked; with more than 8 the result is never OURS.  A CA may come
+ * to any of them, so one that does not lead to us is enough to fail it.
  *
  * PST_OK; PST_REFUSED (no address, bad name or address); negative (memory, system).
  */
