@@ -218,7 +218,10 @@ struct postern_request {
 /* The module's part of a request, or NULL; survives internal redirects. */
 struct postern_request *postern_request_get(ngx_http_request_t *r);
 ngx_int_t postern_post_read_handler(ngx_http_request_t *r);
-/* Answer by ourselves: NGX_DONE when the request was finalized. */
+/* Send an answer of our own: what a content handler returns.  `body` stays until the end. */
+ngx_int_t postern_send(ngx_http_request_t *r, ngx_uint_t status, const char *type,
+                       const u_char *body, size_t len);
+/* The same for a phase handler: the request is finalized, NGX_DONE. */
 ngx_int_t postern_answer(ngx_http_request_t *r, ngx_uint_t status, const char *type,
                          const u_char *body, size_t len);
 /* NGX_DECLINED when the request is none of a challenge's; else as postern_answer(). */

@@ -42,8 +42,8 @@ static struct postern_request *request_new(ngx_http_request_t *r)
 
 /* ---- answers of our own ---- */
 
-ngx_int_t postern_answer(ngx_http_request_t *r, ngx_uint_t status, const char *type,
-                         const u_char *body, size_t len)
+ngx_int_t postern_send(ngx_http_request_t *r, ngx_uint_t status, const char *type,
+                       const u_char *body, size_t len)
 {
     ngx_chain_t out = {0};
     ngx_int_t rc = ngx_http_discard_request_body(r);
@@ -56,19 +56,24 @@ ngx_int_t postern_answer(ngx_http_request_t *r, ngx_uint_t status, const char *t
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.content_length_n = (off_t)len;
     rc = ngx_http_send_header(r);
-    if (rc == NGX_OK && !r->header_only && len) {
-        ngx_buf_t *b = ngx_calloc_buf(r->pool);
-        if (b == NULL)
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        b->pos = b->start = (u_char *)body;
-        b->last = b->end = b->pos + len;
-        b->memory = 1;
-        b->last_buf = r == r->main;
-        b->last_in_chain = 1;
-        out.buf = b;
-        rc = ngx_http_output_filter(r, &out);
-    }
-    ngx_http_finalize_request(r, rc);
+    if (rc != NGX_OK || r->header_only)
+        return rc;
+    out.buf = ngx_calloc_buf(r->pool);
+    if (out.buf == NULL)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    out.buf->pos = out.buf->start = (u_char *)body;
+    out.buf->last = out.buf->end = out.buf->pos + len;
+    out.buf->memory = len > 0;
+    out.buf->last_buf = r == r->main;
+    out.buf->last_in_chain = 1;
+    return ngx_http_output_filter(r, &out);
+}
+
+/* Not from a content handler: nginx finalizes what that returns. */
+ngx_int_t postern_answer(ngx_http_request_t *r, ngx_uint_t status, const char *type,
+                         const u_char *body, size_t len)
+{
+    ngx_http_finalize_request(r, postern_send(r, status, type, body, len));
     return NGX_DONE;
 }
 

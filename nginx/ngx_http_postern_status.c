@@ -49,5 +49,5 @@ ngx_int_t postern_status_handler(ngx_http_request_t *r)
     p = gauge(p, "postern_worker_cache_bytes", postern_cache_bytes());
     p = gauge(p, "postern_worker_idle_connections", postern_pool_n());
     p = gauge(p, "postern_clock_ahead_seconds", (uint64_t)(postern_now() - ngx_time()));
-    return postern_answer(r, NGX_HTTP_OK, "text/plain; version=0.0.4", body, (size_t)(p - body));
+    return postern_send(r, NGX_HTTP_OK, "text/plain; version=0.0.4", body, (size_t)(p - body));
 }
