@@ -34,7 +34,7 @@ enum {
     PST_EDGED_WORD_SIZE = 64,     /* epoch or revision id */
     PST_EDGED_PLACE_SIZE = 300,   /* "<kind>/<key>" */
     PST_EDGED_KEY_ID_SIZE = 17,   /* which local key sealed a replica */
-    PST_EDGED_PAGE_MAX = 1 << 26, /* most bytes of one answer; 1 MiB is what they mostly are */
+    PST_EDGED_PAGE_MAX = 1 << 24, /* most bytes of one answer; 1 MiB is what they mostly are */
     PST_EDGED_POLL_S = 10,        /* how long the control plane may hold a poll */
 };
 

@@ -1,4 +1,4 @@
-/* sync.c - the loop: enrol, resync, follow. */
+/* sync.c - the loop: enrol, open, follow; join.c has the resync. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -8,12 +8,13 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "edge_internal.h"
+#include "sync_internal.h"
 
 enum {
     BACKOFF_FIRST_MS = 100,
     BACKOFF_MAX_MS = 5000,
-    SLOW_MS = 60000,      /* for what does not get better soon: a refused token, a full disk */
+    SAY_MS = 60000,       /* how often the same fault is logged */
+    IDLE_MS = 100,        /* after a poll that should have waited and did not */
     BRAKED_MS = 60000,    /* how often it is looked whether the loss is still there */
     ACCEPT_MS = 1000,     /* how often it is looked whether somebody accepts it */
     UPKEEP_MS = 60000,    /* reader slots, and a commit that tells the time */
@@ -22,45 +23,6 @@ enum {
     STUBBORN_FAULTS = 10, /* failed commits in a row before a new build */
     CLOCK_AGREES_S = 300, /* how far the control plane's clock may be from ours */
     SCRATCH_MAX = 64,
-};
-
-/* A build that is being loaded. */
-struct joining {
-    struct pst_replica *fresh; /* NULL: not joining */
-    struct pst_edged_cursor at;
-    char after[PST_EDGED_PLACE_SIZE];
-    bool began, loaded;
-    int64_t objects_n;
-    int64_t began_ms; /* monotonic */
-};
-
-struct pst_edged {
-    const struct pst_edged_opts *o;
-    struct pst_edged_creds creds;
-    struct pst_edged_control control;
-    int lock; /* the replica's folder is ours */
-
-    struct pst_replica *replica; /* the current build, NULL: none */
-    struct pst_edged_cursor at;  /* of it */
-    struct pst_edged_health health;
-    bool opened;    /* it was looked for */
-    bool must_join; /* it cannot be followed from */
-    struct joining join;
-    int64_t floor;                             /* Unix s: the last commit's time */
-    int64_t committed_ms, upkeep_ms, began_ms; /* monotonic */
-    bool settled;
-
-    struct pst_edged_brake brake;
-    bool braked;
-    int64_t braked_ms; /* monotonic: when it was looked last */
-
-    int64_t backoff_ms;
-    int faults_n;   /* of the replica, in a row */
-    bool away;      /* the control plane, and that was said */
-    bool following; /* and that was said */
-
-    atomic_bool stop;
-    int wake;
 };
 
 /* ---- life ---- */
@@ -114,17 +76,11 @@ int pst_edged_new(struct pst_edged **ret, const struct pst_edged_opts *opts, str
     return PST_OK;
 }
 
-static void join_end(struct pst_edged *e)
-{
-    pst_replica_close(e->join.fresh);
-    e->join = (struct joining){0};
-}
-
 void pst_edged_free(struct pst_edged *e)
 {
     if (!e)
         return;
-    join_end(e);
+    pst_edged_join_end(e);
     pst_replica_close(e->replica);
     pst_edged_health_deinit(&e->health);
     pst_edged_control_deinit(&e->control);
@@ -183,7 +139,7 @@ static void note_read(const struct pst_edged *e, const char *file, char to[SCRAT
         pst_str_copy(to, SCRATCH_MAX, pst_buf_cstr(&b));
 }
 
-static void note_write(const struct pst_edged *e, const char *file, const char *text)
+void pst_edged_note_write(const struct pst_edged *e, const char *file, const char *text)
 {
     auto_(pst_free) char *path = note_path(e, file);
     struct pst_err err = {0};
@@ -192,8 +148,6 @@ static void note_write(const struct pst_edged *e, const char *file, const char *
         pst_log_err(EDGE, "note not written", &err);
 }
 
-/* Which local key sealed the replica: with another one its secrets cannot be opened. */
-#define SEALED_BY "sealed-by"
 /* How many runs in a row have ended badly, this one (so far) included. */
 #define RUNS "runs"
 
@@ -225,7 +179,7 @@ static int step_enrol(struct pst_edged *e, int64_t *ret_wait_ms, struct pst_err 
 {
     auto_secret struct pst_secret token = {0};
 
-    *ret_wait_ms = SLOW_MS;
+    *ret_wait_ms = PST_EDGED_SLOW_MS;
     if (!e->o->token_file || !*e->o->token_file)
         return pst_fail(err, PST_ECONFIG,
                         "this edge is not enrolled: run postern-edged enrol, or set "
@@ -249,16 +203,16 @@ static int try_replica(struct pst_edged *e, struct pst_err *err)
     note_read(e, RUNS, text);
     (void)pst_parse_i64(text, 0, 1000, &runs);
     snprintf(text, sizeof text, "%" PRId64, runs + 1);
-    note_write(e, RUNS, text);
+    pst_edged_note_write(e, RUNS, text);
     if (runs >= CRASHES_MAX)
         return pst_fail(err, PST_EINTERNAL, "%" PRId64 " runs in a row have ended badly", runs);
     return pst_edged_health_trial(&e->o->replica, runs > 0, err);
 }
 
-static void settle(struct pst_edged *e)
+void pst_edged_settle(struct pst_edged *e)
 {
     if (!e->settled)
-        note_write(e, RUNS, "0");
+        pst_edged_note_write(e, RUNS, "0");
     e->settled = true;
 }
 
@@ -286,7 +240,7 @@ static bool take_state(struct pst_edged *e)
     return true;
 }
 
-static void damaged(struct pst_edged *e, const struct pst_err *err)
+void pst_edged_damaged(struct pst_edged *e, const struct pst_err *err)
 {
     pst_log_err(EDGE, "replica damaged: building a new one", err);
     pst_replica_close(e->replica);
@@ -300,7 +254,7 @@ static int step_open(struct pst_edged *e, struct pst_err *err)
     if (rc == PST_OK)
         rc = pst_replica_open(&e->replica, &e->o->replica, err);
     if (rc == PST_EINTERNAL) {
-        damaged(e, err);
+        pst_edged_damaged(e, err);
     } else if (rc == PST_NOTFOUND) {
         pst_log_info(EDGE, "there is no replica yet");
         e->must_join = true;
@@ -347,18 +301,19 @@ static void brake_release(struct pst_edged *e, const char *why)
     pst_log_warn(EDGE, "the brake is released", pst_kv_s("why", why));
 }
 
-/* PST_OK: go on; PST_NOTYET: too many names would go, and nobody has accepted that. */
-static int brake_ask(struct pst_edged *e, int64_t names_n, int64_t lost_n, struct pst_err *err)
+int pst_edged_brake_ask(struct pst_edged *e, int64_t names_n, int64_t *io_lost_n,
+                        struct pst_err *err)
 {
     int64_t mono = pst_mono_ms(e->o->clock), sum;
 
-    if (!pst_edged_brake_holds(&e->brake, mono, names_n, lost_n, &sum)) {
+    if (!pst_edged_brake_holds(&e->brake, mono, names_n, *io_lost_n, &sum)) {
         brake_release(e, "the names are back");
         return PST_OK;
     }
     if (e->braked && pst_edged_brake_accepted(e->o->replica.dir)) {
         pst_edged_brake_reset(&e->brake);
         brake_release(e, "accepted");
+        *io_lost_n = 0;
         return PST_OK;
     }
 
@@ -388,10 +343,10 @@ static bool brake_waits(const struct pst_edged *e)
            !pst_edged_brake_accepted(e->o->replica.dir);
 }
 
-/* ---- resync ---- */
+/* ---- commits ---- */
 
-static int commit(struct pst_edged *e, struct pst_replica *r, const struct pst_edged_cursor *at,
-                  int64_t server_at, struct pst_err *err)
+int pst_edged_commit(struct pst_edged *e, struct pst_replica *r, const struct pst_edged_cursor *at,
+                     int64_t server_at, struct pst_err *err)
 {
     struct pst_replica_state s = {.rev = (uint64_t)at->rev,
                                   .committed_at = commit_time(e, server_at)};
@@ -403,200 +358,6 @@ static int commit(struct pst_edged *e, struct pst_replica *r, const struct pst_e
         rc = pst_replica_commit(r, err);
     if (rc == PST_OK)
         e->floor = s.committed_at;
-    return rc;
-}
-
-/* A page into the new build. */
-static int join_apply(struct pst_edged *e, const struct pst_edged_page *page,
-                      const struct pst_edged_cursor *at, struct pst_err *err)
-{
-    struct pst_edged_applied done;
-
-    int rc = pst_replica_begin(e->join.fresh, err);
-    if (rc == PST_OK)
-        rc = pst_edged_apply(e->join.fresh, &e->creds, page, &done, err);
-    if (rc == PST_OK)
-        rc = commit(e, e->join.fresh, at, page->server_at, err);
-    if (rc != PST_OK) {
-        pst_replica_drop(e->join.fresh);
-        return rc;
-    }
-    e->join.at = *at;
-    e->join.objects_n += done.objects_n;
-    return PST_OK;
-}
-
-static int join_begin(struct pst_edged *e, struct pst_err *err)
-{
-    int rc = pst_replica_new_build(&e->join.fresh, &e->o->replica, e->o->rand, err);
-    if (rc != PST_OK)
-        return rc;
-    e->join.began_ms = pst_mono_ms(e->o->clock);
-    pst_log_info(EDGE, "resync begins", pst_kv_s("build", pst_replica_build_id(e->join.fresh)));
-    pst_edged_notify("STATUS=Taking a snapshot");
-    return PST_OK;
-}
-
-/* One page of the snapshot.  The first one says from where to follow afterwards.  PST_NOTYET: it
- * must begin again. */
-static int join_snapshot(struct pst_edged *e, struct pst_err *err)
-{
-    struct joining *j = &e->join;
-    auto_page struct pst_edged_page page = {0};
-
-    int rc = pst_edged_control_snapshot(&e->control, &e->creds.token, j->after, &page, err);
-    if (rc != PST_OK)
-        return rc;
-    if (j->began && !pst_streq(page.at.epoch, j->at.epoch)) {
-        pst_log_warn(EDGE, "the feed has a new epoch: the resync begins again");
-        join_end(e);
-        return PST_NOTYET;
-    }
-    if (page.next[0] && strcmp(page.next, j->after) <= 0)
-        return pst_fail(err, PST_EINPUT, "a page of the snapshot: next: does not move on");
-
-    const struct pst_edged_cursor at = j->began ? j->at : page.at;
-    rc = join_apply(e, &page, &at, err);
-    if (rc != PST_OK)
-        return rc;
-    j->began = true;
-    j->loaded = !page.next[0];
-    pst_str_copy(j->after, sizeof j->after, page.next);
-    return PST_OK;
-}
-
-struct losses {
-    struct pst_replica *fresh;
-    int64_t n;
-    int rc;
-    struct pst_err *err;
-};
-
-static bool count_loss(void *arg, const char *key)
-{
-    struct losses *l = arg;
-
-    l->rc = pst_replica_has(l->fresh, PST_REPLICA_NAME, key, NULL, l->err);
-    if (l->rc == PST_NOTFOUND)
-        l->n++;
-    return l->rc >= 0;
-}
-
-/* How many names of the current build the new one lacks; a current one that cannot be read any
- * more has nothing to lose. */
-static int join_losses(struct pst_edged *e, int64_t *ret_names_n, int64_t *ret_lost_n,
-                       struct pst_err *err)
-{
-    struct losses l = {.fresh = e->join.fresh, .err = err};
-    struct pst_err ignored = {0};
-    uint64_t names_n = 0;
-
-    *ret_names_n = *ret_lost_n = 0;
-    if (!e->replica)
-        return PST_OK;
-    int rc = pst_replica_count(e->replica, PST_REPLICA_NAME, &names_n, &ignored);
-    if (rc == PST_OK)
-        rc = pst_replica_keys(e->replica, PST_REPLICA_NAME, count_loss, &l, &ignored);
-    if (l.rc < 0)
-        return l.rc;
-    if (rc != PST_OK) {
-        damaged(e, &ignored);
-        return PST_OK;
-    }
-    *ret_names_n = (int64_t)names_n;
-    *ret_lost_n = l.n;
-    return PST_OK;
-}
-
-/* The new build takes the current one's place. */
-static int join_publish(struct pst_edged *e, struct pst_err *err)
-{
-    struct pst_replica *fresh = e->join.fresh;
-
-    int rc = pst_replica_publish(fresh, e->replica, err);
-    if (rc == PST_EINTERNAL && e->replica) {
-        damaged(e, err);
-        rc = pst_replica_publish(fresh, NULL, err);
-    }
-    if (rc != PST_OK)
-        return rc;
-    pst_log_info(EDGE, "replica built", pst_kv_s("build", pst_replica_build_id(fresh)),
-                 pst_kv_i("rev", e->join.at.rev), pst_kv_i("objects", e->join.objects_n),
-                 pst_kv_i("took_ms", pst_mono_ms(e->o->clock) - e->join.began_ms));
-    pst_replica_close(e->replica);
-    e->replica = pst_take(&e->join.fresh);
-    e->at = e->join.at;
-    e->committed_ms = pst_mono_ms(e->o->clock);
-    e->must_join = false;
-    join_end(e);
-    note_write(e, SEALED_BY, e->creds.local_id);
-    settle(e);
-    if (pst_replica_prune(e->replica, err) < 0)
-        pst_log_err(EDGE, "old builds not removed", err);
-    pst_err_clear(err);
-    return pst_edged_health_mark(&e->health, e->o->replica.dir, err);
-}
-
-static int join_finish(struct pst_edged *e, struct pst_err *err)
-{
-    int64_t names_n, lost_n;
-
-    int rc = join_losses(e, &names_n, &lost_n, err);
-    if (rc == PST_OK)
-        rc = brake_ask(e, names_n, lost_n, err);
-    if (rc == PST_NOTYET) {
-        join_end(e);
-        return PST_OK;
-    }
-    if (rc == PST_OK)
-        rc = join_publish(e, err);
-    if (rc == PST_OK)
-        pst_edged_brake_count(&e->brake, pst_mono_ms(e->o->clock), lost_n);
-    return rc;
-}
-
-/* What changed while the snapshot was taken.  The cursor is no acknowledgement yet: the workers
- * still read the old build.  PST_NOTYET: it must begin again. */
-static int join_catch_up(struct pst_edged *e, struct pst_err *err)
-{
-    auto_page struct pst_edged_page page = {0};
-
-    int rc =
-        pst_edged_control_changes(&e->control, &e->creds.token, &e->join.at, 0, true, &page, err);
-    if (rc == PST_NOTFOUND) {
-        pst_log_warn(EDGE,
-                     "the snapshot's revision is not known any more: the resync begins again");
-        join_end(e);
-        return PST_NOTYET;
-    }
-    if (rc == PST_OK && page.at.rev > e->join.at.rev)
-        rc = join_apply(e, &page, &page.at, err);
-    if (rc == PST_OK && !page.more)
-        rc = join_finish(e, err);
-    return rc;
-}
-
-/* What is wrong with the control plane passes, and the build waits for it; what is wrong here (the
- * disk is full) gives its room back first. */
-static bool is_ours(int rc)
-{
-    return rc == PST_ESYS || rc == PST_EDB || rc == PST_EINTERNAL || rc == PST_ECONFIG;
-}
-
-static int step_join(struct pst_edged *e, int64_t *ret_wait_ms, struct pst_err *err)
-{
-    int rc;
-
-    if (!e->join.fresh)
-        rc = join_begin(e, err);
-    else if (e->join.loaded)
-        rc = join_catch_up(e, err);
-    else
-        rc = join_snapshot(e, err);
-    if (is_ours(rc)) {
-        join_end(e);
-        *ret_wait_ms = SLOW_MS;
-    }
     return rc;
 }
 
@@ -614,9 +375,9 @@ static int follow_apply(struct pst_edged *e, const struct pst_edged_page *page,
     if (rc == PST_OK)
         rc = pst_edged_apply(e->replica, &e->creds, page, ret, err);
     if (rc == PST_OK)
-        rc = brake_ask(e, (int64_t)names_n, ret->lost_n, err);
+        rc = pst_edged_brake_ask(e, (int64_t)names_n, &ret->lost_n, err);
     if (rc == PST_OK)
-        rc = commit(e, e->replica, &page->at, page->server_at, err);
+        rc = pst_edged_commit(e, e->replica, &page->at, page->server_at, err);
     if (rc != PST_OK)
         pst_replica_drop(e->replica);
     return rc;
@@ -629,7 +390,7 @@ static int follow_fault(struct pst_edged *e, int rc, struct pst_err *err)
     bool no_room = err->sys == ENOSPC || err->sys == EDQUOT || err->sys == EROFS;
 
     if (rc == PST_EINTERNAL) {
-        damaged(e, err);
+        pst_edged_damaged(e, err);
         return rc;
     }
     if ((rc == PST_EDB || rc == PST_ESYS) && !no_room && ++e->faults_n >= STUBBORN_FAULTS) {
@@ -676,7 +437,7 @@ static void upkeep(struct pst_edged *e)
     struct pst_err err = {0};
 
     if (mono - e->began_ms >= SETTLED_MS)
-        settle(e);
+        pst_edged_settle(e);
     if (mono - e->upkeep_ms < UPKEEP_MS)
         return;
     e->upkeep_ms = mono;
@@ -693,7 +454,7 @@ static int follow_health(struct pst_edged *e, struct pst_err *err)
     if (rc == PST_OK)
         return PST_OK;
     if (rc == PST_EINTERNAL) {
-        damaged(e, err);
+        pst_edged_damaged(e, err);
     } else {
         pst_log_error(EDGE, "the replica is gone: building a new one",
                       pst_kv_s("dir", e->o->replica.dir));
@@ -702,10 +463,11 @@ static int follow_health(struct pst_edged *e, struct pst_err *err)
     return PST_DONE;
 }
 
-static int step_follow(struct pst_edged *e, struct pst_err *err)
+static int step_follow(struct pst_edged *e, int64_t *ret_wait_ms, struct pst_err *err)
 {
     auto_page struct pst_edged_page page = {0};
     unsigned wait_s = e->o->poll_s ? e->o->poll_s : PST_EDGED_POLL_S;
+    int64_t began = pst_mono_ms(e->o->clock);
 
     if (follow_health(e, err) == PST_DONE)
         return PST_OK;
@@ -722,7 +484,11 @@ static int step_follow(struct pst_edged *e, struct pst_err *err)
         return rc;
     if (follow_health(e, err) == PST_DONE) /* a poll takes long enough for it to go */
         return PST_OK;
-    return page.at.rev > e->at.rev ? follow_page(e, &page, err) : follow_nothing(e, &page, err);
+    if (page.at.rev > e->at.rev)
+        return follow_page(e, &page, err);
+    if (pst_mono_ms(e->o->clock) - began < IDLE_MS)
+        *ret_wait_ms = IDLE_MS;
+    return follow_nothing(e, &page, err);
 }
 
 /* ---- steps ---- */
@@ -736,16 +502,22 @@ static int64_t back_off(struct pst_edged *e)
     return wait - (int64_t)pst_rand_below(e->o->rand, (uint64_t)wait / 4 + 1);
 }
 
-/* Say once that the control plane is away, and once that it is back. */
+/* The same fault again and again is said once a minute. */
 static void tell_fault(struct pst_edged *e, int rc, const struct pst_err *err)
 {
-    if (rc == PST_ENET && e->away)
+    int64_t mono = pst_mono_ms(e->o->clock);
+    char text[sizeof e->said];
+
+    e->away = rc == PST_ENET;
+    snprintf(text, sizeof text, "%.190s", err->text);
+    if (pst_streq(text, e->said) && mono - e->said_ms < SAY_MS)
         return;
     if (rc == PST_ENET && atomic_load(&e->stop))
         return;
+    pst_str_copy(e->said, sizeof e->said, text);
+    e->said_ms = mono;
     pst_log_err(EDGE, rc == PST_ENET ? "control plane not reached; all is kept" : "step failed",
                 err);
-    e->away = rc == PST_ENET;
 }
 
 static void tell_success(struct pst_edged *e)
@@ -755,6 +527,7 @@ static void tell_success(struct pst_edged *e)
     if (e->away)
         pst_log_info(EDGE, "control plane reached again");
     e->away = false;
+    e->said[0] = '\0';
     e->backoff_ms = BACKOFF_FIRST_MS;
     if (!e->replica || e->must_join || e->braked) {
         e->following = false;
@@ -779,8 +552,8 @@ static int step(struct pst_edged *e, int64_t *ret_wait_ms, struct pst_err *err)
     if (!pst_edged_enrolled(e))
         return step_enrol(e, ret_wait_ms, err);
     if (e->must_join || e->join.fresh)
-        return step_join(e, ret_wait_ms, err);
-    return step_follow(e, err);
+        return pst_edged_join_step(e, ret_wait_ms, err);
+    return step_follow(e, ret_wait_ms, err);
 }
 
 int64_t pst_edged_step(struct pst_edged *e, int *ret_rc)
@@ -811,5 +584,5 @@ void pst_edged_run(struct pst_edged *e)
         if (wait_ms > 0 && poll(&p, 1, (int)wait_ms) > 0)
             (void)!read(e->wake, &woken, sizeof woken);
     }
-    note_write(e, RUNS, "0");
+    pst_edged_note_write(e, RUNS, "0");
 }

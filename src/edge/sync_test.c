@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+static int null_fd; /* where the log goes otherwise */
+
 static mode_t mode_of(const char *dir, const char *file)
 {
     char path[256];
@@ -23,6 +25,11 @@ static void read_link(const struct fixture *f, char to[64])
     ssize_t n = readlink(path, to, 63);
     assert_true(n > 0);
     to[n] = '\0';
+}
+
+static void advance(struct fixture *f, int64_t s)
+{
+    pst_clock_manual_advance(&f->clock, s * 1000);
 }
 
 /* ---- enrolment ---- */
@@ -418,6 +425,48 @@ static void secrets_are_sealed_anew(void **state)
     pst_replica_reader_free(r);
 }
 
+/* A control plane that answers a long poll at once must not keep both busy. */
+static void an_answer_without_news_is_not_asked_for_at_once(void **state)
+{
+    struct fixture *f = *state;
+    int rc;
+
+    follow_with_names(f, 1);
+    on_changes(f, 5, "", true);
+    assert_int_equal(pst_edged_step(f->e, &rc), 100);
+    assert_int_equal(rc, PST_OK);
+}
+
+/* The same fault is said once a minute, another one at once. */
+static void faults_do_not_flood_the_log(void **state)
+{
+    struct fixture *f = *state;
+    char path[96];
+    struct pst_err err = {0};
+    struct pst_buf log = PST_BUF(BODY_SIZE);
+    int lines = 0;
+
+    follow_with_names(f, 1);
+    snprintf(path, sizeof path, "%s/log", f->dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    pst_log_set_fd(fd);
+    fake_http_on(f->http, CHANGES, 50, 401, "", "{\"error\":\"who?\"}");
+    for (int i = 0; i < 50; i++)
+        step_rc(f, PST_EREMOTE);
+    fake_http_on(f->http, CHANGES, 1, 500, "", "{\"error\":\"oops\"}");
+    step_rc(f, PST_EREMOTE);
+    advance(f, 61);
+    fake_http_on(f->http, CHANGES, 1, 500, "", "{\"error\":\"oops\"}");
+    step_rc(f, PST_EREMOTE);
+    pst_log_set_fd(null_fd);
+    close(fd);
+    assert_ok(pst_io_read_file(path, &log, &err), err);
+    for (const char *s = log.data; (s = strstr(s, "step failed")); s++)
+        lines++;
+    assert_int_equal(lines, 3);
+    pst_buf_deinit(&log);
+}
+
 static void a_box_for_somebody_else_stops_the_page(void **state)
 {
     struct fixture *f = *state;
@@ -473,11 +522,6 @@ static void an_object_with_a_bad_value_is_taken_as_deleted(void **state)
 
 /* ---- the brake ---- */
 
-static void advance(struct fixture *f, int64_t s)
-{
-    pst_clock_manual_advance(&f->clock, s * 1000);
-}
-
 static void on_deletion(struct fixture *f, int64_t rev, int from, int to)
 {
     struct pst_buf b = PST_BUF(BODY_SIZE);
@@ -528,6 +572,11 @@ static void mass_deletion_waits_for_a_person(void **state)
     assert_shows_nothing(f, "n0060.test");
     assert_shows(f, NULL, "\"brake\":null");
     assert_rc(pst_edged_brake_accept(f->replica, &err), PST_NOTFOUND, err); /* once */
+
+    /* What was accepted does not count against what comes afterwards. */
+    on_deletion(f, 8, 180, 190);
+    steps(f, 1);
+    assert_int_equal(at_rev(f), 8);
 }
 
 static void names_that_come_back_release_the_brake(void **state)
@@ -809,6 +858,8 @@ int main(void)
         TEST(changes_are_applied_and_acknowledged),
         TEST(bad_pages_change_nothing),
         TEST(a_control_plane_that_is_away_is_waited_for),
+        TEST(an_answer_without_news_is_not_asked_for_at_once),
+        TEST(faults_do_not_flood_the_log),
         TEST(secrets_are_sealed_anew),
         TEST(a_box_for_somebody_else_stops_the_page),
         TEST(an_object_with_a_bad_value_is_taken_as_deleted),
@@ -827,6 +878,7 @@ int main(void)
         TEST(a_quiet_feed_still_tells_the_time),
     };
 
-    pst_log_set_fd(open("/dev/null", O_WRONLY | O_CLOEXEC));
+    null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    pst_log_set_fd(null_fd);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
