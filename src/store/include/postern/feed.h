@@ -21,7 +21,7 @@ struct pst_tx;
 
 /* A page ends before it gets longer than this.  Only a single revision may make a longer one, at
  * most PST_FEED_PAGE_MAX bytes; so bulk work makes small revisions. */
-enum { PST_FEED_PAGE = 1 << 20, PST_FEED_PAGE_MAX = 1 << 26 };
+enum { PST_FEED_PAGE = 1 << 20, PST_FEED_PAGE_MAX = 1 << 24 };
 
 struct pst_feed_cursor {
     char epoch[32];
