@@ -48,8 +48,9 @@ static int parse_part(const char *part, size_t len, struct pst_json **ret, struc
 {
     auto_buf struct pst_buf text = PST_BUF(PST_JWT_MAX);
 
-    if (!pst_b64url_decode(&text, part, len) || text.no_memory)
-        return refuse(err, "is not base64url");
+    if (!pst_b64url_decode(&text, part, len))
+        return text.no_memory ? pst_fail_nomem(err, "the session token")
+                              : refuse(err, "is not base64url");
     int rc = pst_json_parse(ret, pst_buf_cstr(&text), text.len, NULL);
     if (rc == PST_ENOMEM)
         return pst_fail_nomem(err, "the session token");
@@ -78,8 +79,10 @@ static int check_signature(const struct pst_secret *key, const char *signed_text
     int rc = pst_hmac_sha256(key->data, key->len, signed_text, signed_len, mac, err);
     if (rc < 0)
         return rc;
-    if (!pst_b64url_decode(&given, signature, strlen(signature)) || given.len != sizeof mac ||
-        !pst_equal_ct(given.data, mac, sizeof mac))
+    bool decoded = pst_b64url_decode(&given, signature, strlen(signature));
+    if (given.no_memory)
+        return pst_fail_nomem(err, "the session token");
+    if (!decoded || given.len != sizeof mac || !pst_equal_ct(given.data, mac, sizeof mac))
         return refuse(err, "has a wrong signature");
     return PST_OK;
 }

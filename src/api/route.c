@@ -110,6 +110,7 @@ static const char *allow_text(unsigned set)
         {M(DELETE), "DELETE"},
         {M(GET) | M(POST), "GET, POST"},
         {M(GET) | M(PUT), "GET, PUT"},
+        {M(POST) | M(DELETE), "POST, DELETE"},
         {M(GET) | M(PUT) | M(PATCH) | M(DELETE), "GET, PUT, PATCH, DELETE"},
         {M(GET) | M(PATCH) | M(DELETE), "GET, PATCH, DELETE"},
 #undef M
