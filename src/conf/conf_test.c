@@ -259,11 +259,11 @@ static void tells_what_needs_a_restart(void **st)
 
     (void)st;
     assert_ok(parse(&a, "", &err), err);
-    assert_ok(parse(&b, "api.workers = 9\ndns.interval = 5\napi.listen = 127.0.0.1:8081\n", &err),
+    assert_ok(parse(&b, "api.workers = 9\nlog.level = debug\napi.listen = 127.0.0.1:8081\n", &err),
               err);
     pst_conf_restart_keys(a, b, &list);
     assert_string_equal(pst_buf_cstr(&list), "api.listen, api.workers");
-    assert_false(pst_conf_same(a, b, PST_CONF_DNS_INTERVAL));
+    assert_false(pst_conf_same(a, b, PST_CONF_LOG_LEVEL));
     assert_true(pst_conf_same(a, b, PST_CONF_DNS_TIMEOUT));
     pst_buf_cut(&list, 0);
     pst_conf_restart_keys(a, a, &list);

@@ -286,7 +286,6 @@ int pst_daemon_run(struct daemon *d)
         pst_log_err(LOG, "posternd cannot start", &err);
     }
     stop(d);
-    if (d->store)
-        pst_daemon_close_store(d);
+    pst_daemon_close_store(d);
     return rc == PST_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -28,7 +28,7 @@ K(KEYS_MASTER_FILE, "keys.master_file", POSTERND, TEXT, "path", "/etc/postern/ma
     "The master key that seals all private keys in the database. Without it they are lost: keep a copy elsewhere.") \
 K(API_LISTEN, "api.listen", POSTERND, LIST, "listen", "127.0.0.1:8080", 1, 16, RESTART, \
     "Where the API listens: address:port, or unix: with the path of a socket. Put nginx in front of it for the outside.") \
-K(API_PUBLIC_URL, "api.public_url", POSTERND, TEXT, "url", "", 0, 2048, LIVE, \
+K(API_PUBLIC_URL, "api.public_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \
     "The URL under which clients reach the API, for links in answers.") \
 K(API_BODY_MAX, "api.body_max", POSTERND, SIZE, "bytes", "64K", 1024, 1048576, RESTART, \
     "Largest request body that the API accepts; more is answered with 413.") \
@@ -42,39 +42,39 @@ K(PLATFORM_DOMAIN, "platform.domain", POSTERND, TEXT, "name", "", 0, 253, RESTAR
     "Each app is also served as app.region.domain under this domain. Empty: apps have no such name.") \
 K(PLATFORM_REGION, "platform.region", POSTERND, TEXT, "label", "osc-fr1", 1, 63, RESTART, \
     "The region of this installation, a part of the platform names.") \
-K(PLATFORM_CERT_FILE, "platform.cert_file", POSTERND, TEXT, "path", "", 0, 4095, LIVE, \
+K(PLATFORM_CERT_FILE, "platform.cert_file", POSTERND, TEXT, "path", "", 0, 4095, RESTART, \
     "PEM file with the certificate for the platform names, and its chain.") \
-K(PLATFORM_KEY_FILE, "platform.key_file", POSTERND, TEXT, "path", "", 0, 4095, LIVE, \
+K(PLATFORM_KEY_FILE, "platform.key_file", POSTERND, TEXT, "path", "", 0, 4095, RESTART, \
     "PEM file with the private key of platform.cert_file.") \
-K(EDGE_ADDRESSES, "edge.addresses", POSTERND, LIST, "address", "", 0, 64, LIVE, \
+K(EDGE_ADDRESSES, "edge.addresses", POSTERND, LIST, "address", "", 0, 64, RESTART, \
     "Public IP addresses of the edges: what the A and AAAA records of customers' names must point to.") \
-K(EDGE_CNAME, "edge.cname", POSTERND, TEXT, "name", "", 0, 253, LIVE, \
+K(EDGE_CNAME, "edge.cname", POSTERND, TEXT, "name", "", 0, 253, RESTART, \
     "The name that customers' CNAME records must point to.") \
-K(EDGE_PUBLIC_HTTP_PORT, "edge.public_http_port", POSTERND, INT, "", "80", 1, 65535, LIVE, \
+K(EDGE_PUBLIC_HTTP_PORT, "edge.public_http_port", POSTERND, INT, "", "80", 1, 65535, RESTART, \
     "The port on which the world reaches the edges with HTTP. A CA always uses 80.") \
-K(EDGE_PUBLIC_HTTPS_PORT, "edge.public_https_port", POSTERND, INT, "", "443", 1, 65535, LIVE, \
+K(EDGE_PUBLIC_HTTPS_PORT, "edge.public_https_port", POSTERND, INT, "", "443", 1, 65535, RESTART, \
     "The port on which the world reaches the edges with HTTPS; redirects use it.") \
-K(EDGE_BARRIER_TIMEOUT, "edge.barrier_timeout", POSTERND, DURATION, "seconds", "10s", 1, 300, LIVE, \
+K(EDGE_BARRIER_TIMEOUT, "edge.barrier_timeout", POSTERND, DURATION, "seconds", "10s", 1, 300, RESTART, \
     "How long a challenge waits until every live edge has its answer; later ones are left out.") \
-K(EDGE_LIVE_TIMEOUT, "edge.live_timeout", POSTERND, DURATION, "seconds", "15s", 2, 3600, LIVE, \
+K(EDGE_LIVE_TIMEOUT, "edge.live_timeout", POSTERND, DURATION, "seconds", "15s", 2, 3600, RESTART, \
     "An edge that has not asked for changes for so long does not count as live.") \
 K(DNS_RESOLVER, "dns.resolver", POSTERND, TEXT, "host:port", "", 0, 255, RESTART, \
     "Send all DNS questions to this resolver, as 192.0.2.53:53. Empty: ask the zones' own servers.") \
-K(DNS_INTERVAL, "dns.interval", POSTERND, DURATION, "seconds", "60s", 1, 86400, LIVE, \
+K(DNS_INTERVAL, "dns.interval", POSTERND, DURATION, "seconds", "60s", 1, 86400, RESTART, \
     "How often the DNS records of a name that does not point here yet are looked up.") \
-K(DNS_TIMEOUT, "dns.timeout", POSTERND, DURATION, "seconds", "5s", 1, 60, LIVE, \
+K(DNS_TIMEOUT, "dns.timeout", POSTERND, DURATION, "seconds", "5s", 1, 60, RESTART, \
     "How long one DNS look-up may take.") \
-K(DNS_PROBE, "dns.probe", POSTERND, BOOL, "", "true", 0, 1, LIVE, \
+K(DNS_PROBE, "dns.probe", POSTERND, BOOL, "", "true", 0, 1, RESTART, \
     "Before a CA is asked, fetch a proof through the name itself that an edge of ours answers for it.") \
 K(DNS_TRUST_ANCHOR, "dns.trust_anchor", POSTERND, TEXT, "path", "", 0, 4095, RESTART, \
     "File with the DNSSEC trust anchor of the root zone. Empty: the one of the system.") \
-K(NAMES_ANY_TLD, "names.any_tld", POSTERND, BOOL, "", "false", 0, 1, LIVE, \
+K(NAMES_ANY_TLD, "names.any_tld", POSTERND, BOOL, "", "false", 0, 1, RESTART, \
     "Accept names under top-level domains that do not exist, such as .test. Only for trials with a private CA.") \
-K(GATE_ALLOW, "gate.allow", POSTERND, LIST, "network", "", 0, 64, LIVE, \
+K(GATE_ALLOW, "gate.allow", POSTERND, LIST, "network", "", 0, 64, RESTART, \
     "Networks inside private ranges that requests to customers' names may reach all the same. Only for trials.") \
-K(UPSTREAM_ALLOW, "upstream.allow", POSTERND, LIST, "network", "", 0, 64, LIVE, \
+K(UPSTREAM_ALLOW, "upstream.allow", POSTERND, LIST, "network", "", 0, 64, RESTART, \
     "Networks in which customers may place the upstreams of their apps.") \
-K(APP_DOMAINS_MAX, "app.domains_max", POSTERND, INT, "domains", "20", 1, 10000, LIVE, \
+K(APP_DOMAINS_MAX, "app.domains_max", POSTERND, INT, "domains", "20", 1, 10000, RESTART, \
     "Most domains that one app may have.")
 
 #define PST_CONF_KEYS_ACME(K)                                                                      \
@@ -82,31 +82,31 @@ K(ACME_DIRECTORY, "acme.directory", POSTERND, TEXT, "url", "https://acme-v02.api
     "The directory URL of the ACME CA.") \
 K(ACME_CA_FILE, "acme.ca_file", POSTERND, TEXT, "path", "", 0, 4095, RESTART, \
     "PEM file with the roots that the ACME server's own certificate is checked against. Empty: those of the system.") \
-K(ACME_CONTACT, "acme.contact", POSTERND, TEXT, "mail", "", 0, 254, LIVE, \
+K(ACME_CONTACT, "acme.contact", POSTERND, TEXT, "mail", "", 0, 254, RESTART, \
     "Mail address that the CA gets for the account.") \
 K(ACME_WORKERS, "acme.workers", POSTERND, INT, "threads", "16", 1, 256, RESTART, \
     "Threads that talk to the CA; each carries one step of one order at a time.") \
-K(ACME_KEY_TYPE, "acme.key_type", POSTERND, TEXT, "one of p256 p384 rsa", "p256", 1, 16, LIVE, \
+K(ACME_KEY_TYPE, "acme.key_type", POSTERND, TEXT, "one of p256 p384 rsa", "p256", 1, 16, RESTART, \
     "Type of the keys that new certificates get.") \
-K(ACME_POLL_FIRST_MS, "acme.poll_first_ms", POSTERND, INT, "milliseconds", "250", 50, 60000, LIVE, \
+K(ACME_POLL_FIRST_MS, "acme.poll_first_ms", POSTERND, INT, "milliseconds", "250", 50, 60000, RESTART, \
     "Wait before the first look at a pending authorization or order; later waits grow. A Retry-After of the CA counts more.") \
-K(ACME_ORDERS_LIMIT, "acme.orders_limit", POSTERND, INT, "orders", "300", 1, 100000000, LIVE, \
+K(ACME_ORDERS_LIMIT, "acme.orders_limit", POSTERND, INT, "orders", "300", 1, 100000000, RESTART, \
     "Most new orders for one account in acme.orders_period.") \
-K(ACME_ORDERS_PERIOD, "acme.orders_period", POSTERND, DURATION, "seconds", "3h", 1, 31536000, LIVE, \
+K(ACME_ORDERS_PERIOD, "acme.orders_period", POSTERND, DURATION, "seconds", "3h", 1, 31536000, RESTART, \
     "The period of acme.orders_limit.") \
-K(ACME_CERTS_LIMIT, "acme.certs_limit", POSTERND, INT, "certificates", "50", 1, 100000000, LIVE, \
+K(ACME_CERTS_LIMIT, "acme.certs_limit", POSTERND, INT, "certificates", "50", 1, 100000000, RESTART, \
     "Most new certificates for one registered domain in acme.certs_period.") \
-K(ACME_CERTS_PERIOD, "acme.certs_period", POSTERND, DURATION, "seconds", "7d", 1, 31536000, LIVE, \
+K(ACME_CERTS_PERIOD, "acme.certs_period", POSTERND, DURATION, "seconds", "7d", 1, 31536000, RESTART, \
     "The period of acme.certs_limit.") \
-K(ACME_FAILED_LIMIT, "acme.failed_limit", POSTERND, INT, "failures", "5", 1, 100000000, LIVE, \
+K(ACME_FAILED_LIMIT, "acme.failed_limit", POSTERND, INT, "failures", "5", 1, 100000000, RESTART, \
     "Most failed validations of one name in acme.failed_period.") \
-K(ACME_FAILED_PERIOD, "acme.failed_period", POSTERND, DURATION, "seconds", "1h", 1, 31536000, LIVE, \
+K(ACME_FAILED_PERIOD, "acme.failed_period", POSTERND, DURATION, "seconds", "1h", 1, 31536000, RESTART, \
     "The period of acme.failed_limit.") \
-K(ACME_BACKOFF_FIRST, "acme.backoff_first", POSTERND, DURATION, "seconds", "60s", 1, 86400, LIVE, \
+K(ACME_BACKOFF_FIRST, "acme.backoff_first", POSTERND, DURATION, "seconds", "60s", 1, 86400, RESTART, \
     "Wait after the first failure of an order; it doubles with each further one.") \
-K(ACME_BACKOFF_MAX, "acme.backoff_max", POSTERND, DURATION, "seconds", "1d", 1, 2592000, LIVE, \
+K(ACME_BACKOFF_MAX, "acme.backoff_max", POSTERND, DURATION, "seconds", "1d", 1, 2592000, RESTART, \
     "Longest wait between two attempts of an order.") \
-K(ACME_PREFERRED_CHAIN, "acme.preferred_chain", POSTERND, TEXT, "text", "", 0, 256, LIVE, \
+K(ACME_PREFERRED_CHAIN, "acme.preferred_chain", POSTERND, TEXT, "text", "", 0, 256, RESTART, \
     "Take the chain whose last certificate was issued by this common name, if the CA offers it.")
 
 #define PST_CONF_KEYS_EDGED(K)                                                                     \
@@ -136,7 +136,7 @@ K(BRAKE_MIN, "brake.min", EDGED, INT, "names", "100", 1, 1000000000, LIVE, \
 #define PST_CONF_KEYS_BOTH(K)                                                                      \
 K(LOG_LEVEL, "log.level", BOTH, TEXT, "log levels", "info", 1, 512, LIVE, \
     "What is logged: error, warn, info or debug, for single groups too, as in info,order=debug.") \
-K(LOG_FORMAT, "log.format", BOTH, TEXT, "one of text json", "text", 1, 8, LIVE, \
+K(LOG_FORMAT, "log.format", BOTH, TEXT, "one of text json", "text", 1, 8, RESTART, \
     "Log lines for people, or one JSON object a line.")
 /* clang-format on */
 
