@@ -760,6 +760,43 @@ static void a_replica_damaged_at_start_is_built_anew(void **state)
     rebuilt(f);
 }
 
+/* Spoil the record of a name, wherever a copy of it lies: it follows its key. */
+static void spoil(const struct fixture *f, const char *key)
+{
+    struct pst_buf b = PST_BUF(64 << 20);
+    struct pst_err err = {0};
+    char path[256];
+    int n = 0;
+
+    snprintf(path, sizeof path, "%s/v1/current/data.mdb", f->replica);
+    assert_ok(pst_io_read_file(path, &b, &err), err);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    for (const char *at = b.data;
+         (at = memmem(at, b.len - (size_t)(at - b.data), key, strlen(key))); at++, n++) {
+        off_t where = at - b.data + (off_t)strlen(key) + 30;
+        assert_int_equal(pwrite(fd, "~", 1, where), 1);
+    }
+    close(fd);
+    pst_buf_deinit(&b);
+    assert_true(n > 0);
+}
+
+static void after_a_bad_run_every_record_is_read(void **state)
+{
+    struct fixture *f = *state;
+    char path[256];
+
+    follow_with_names(f, 400);
+    fixture_close(f);
+    spoil(f, "n0200.test");
+    snprintf(path, sizeof path, "%s/runs", f->replica);
+    write_text(path, "1", 0600);
+    fixture_open(f);
+    steps(f, 1);
+    rebuilt(f);
+    assert_int_equal(fake_http_count_of(f->http, SNAPSHOT), 2);
+}
+
 static void runs_that_end_badly_lead_to_a_new_build(void **state)
 {
     struct fixture *f = *state;
@@ -872,6 +909,7 @@ int main(void)
         TEST(a_replica_deleted_while_running_is_built_anew),
         TEST(a_replica_cut_off_while_running_is_built_anew),
         TEST(a_replica_damaged_at_start_is_built_anew),
+        TEST(after_a_bad_run_every_record_is_read),
         TEST(runs_that_end_badly_lead_to_a_new_build),
         TEST(a_new_local_key_means_a_new_build),
         TEST(the_clocks_floor_falls_only_with_evidence),
