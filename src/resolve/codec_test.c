@@ -493,7 +493,6 @@ static void a_huge_answer_is_bounded(void **st)
 {
     struct packet p;
     struct pst_dns_msg *m = NULL;
-    auto_buf struct pst_buf many = PST_BUF(70000);
 
     (void)st;
     begin(&p, OK, 513, PST_DNS_A);

@@ -317,6 +317,8 @@ static void bad_settings_are_refused(void **st)
     struct pst_err err = {0};
     struct pst_resolver_opts bad = {.resolver = "dns.example"};
     struct pst_resolver_opts anchor = {.trust_anchor = "/nonexistent/anchor"};
+    struct pst_resolver_opts nonsense = {0};
+    char path[96];
 
     (void)st;
     assert_int_equal(pst_resolver_new(&r, &bad, &err), PST_ECONFIG);
@@ -324,6 +326,30 @@ static void bad_settings_are_refused(void **st)
     assert_int_equal(pst_resolver_new(&r, &anchor, &err), PST_ECONFIG);
     assert_non_null(strstr(err.text, "/nonexistent/anchor"));
     assert_null(r);
+
+    test_write(knot.dir, "nonsense", "this is no trust anchor\n");
+    (void)snprintf(path, sizeof path, "%s/nonsense", knot.dir);
+    nonsense.trust_anchor = path;
+    assert_int_equal(pst_resolver_new(&r, &nonsense, &err), PST_ECONFIG);
+    assert_non_null(strstr(err.text, "trust anchor"));
+    nonsense.resolver = "127.0.0.1:53";
+    assert_int_equal(pst_resolver_new(&r, &nonsense, &err), PST_ECONFIG);
+    assert_null(r);
+}
+
+/* Without a network only names that unbound knows by itself can be asked for. */
+static void without_a_resolver_special_names_stay_special(void **st)
+{
+    auto_(pst_resolver_free) struct pst_resolver *r = NULL;
+    auto_(pst_resolve_addresses_free) struct pst_resolve_addresses *local = NULL, *test = NULL;
+    struct pst_resolver_opts opts = {0};
+
+    (void)st;
+    assert_int_equal(pst_resolver_new(&r, &opts, NULL), PST_OK);
+    assert_int_equal(pst_resolve_addresses(r, "localhost", &local, NULL), PST_OK);
+    assert_int_equal(local->status, PST_DNS_OK);
+    assert_int_equal(pst_resolve_addresses(r, "www.test", &test, NULL), PST_OK);
+    assert_int_equal(test->status, PST_DNS_NXDOMAIN);
 }
 
 static void *look_up_many(void *arg)
@@ -542,6 +568,7 @@ int main(void)
         cmocka_unit_test(a_silent_server_ends_with_the_deadline),
         cmocka_unit_test(names_that_cannot_be_asked_for_are_refused),
         cmocka_unit_test(bad_settings_are_refused),
+        cmocka_unit_test(without_a_resolver_special_names_stay_special),
         cmocka_unit_test(many_threads_may_ask),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(a_given_server_is_asked),

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "resolve_internal.h"
@@ -190,14 +189,20 @@ static int set_forwarder(struct ub_ctx *ub, const char *text, struct pst_err *er
     return set_table(ub, with_resolver, PST_ARRAY_N(with_resolver), err);
 }
 
-/* Last of all: this makes the settings final. */
-static int remove_special_zones(struct ub_ctx *ub, struct pst_err *err)
+/* Last of all: removing a zone makes the settings final, and reads the trust anchor. */
+static int finish(struct ub_ctx *ub, bool forward, struct pst_err *err)
 {
-    for (size_t i = 0; i < PST_ARRAY_N(special_zones); i++) {
-        int fault = ub_ctx_zone_remove(ub, special_zones[i]);
+    static const char *const nothing[] = {"postern.invalid."};
+    const char *const *zones = forward ? special_zones : nothing;
+    size_t n = forward ? PST_ARRAY_N(special_zones) : PST_ARRAY_N(nothing);
+
+    for (size_t i = 0; i < n; i++) {
+        int fault = ub_ctx_zone_remove(ub, zones[i]);
 
         if (fault != 0)
-            return pst_fail(err, PST_ECONFIG, "libunbound: %s", ub_strerror(fault));
+            return pst_fail(err, PST_ECONFIG,
+                            "the resolver's settings (or the contents of its trust anchor): %s",
+                            ub_strerror(fault));
     }
     return PST_OK;
 }
@@ -234,9 +239,7 @@ static int configure(struct pst_resolver *r, const struct pst_resolver_opts *opt
         rc = set_table(r->ub, without_resolver, PST_ARRAY_N(without_resolver), err);
     if (rc == PST_OK && opts->trust_anchor && *opts->trust_anchor)
         rc = set_trust_anchor(r->ub, opts->trust_anchor, err);
-    if (rc == PST_OK && forward)
-        rc = remove_special_zones(r->ub, err);
-    return rc;
+    return rc == PST_OK ? finish(r->ub, forward, err) : rc;
 }
 
 int pst_resolver_new(struct pst_resolver **ret, const struct pst_resolver_opts *opts,
@@ -315,19 +318,12 @@ static struct waiter *waiter_new(struct pst_resolver *r, size_t n)
     return w;
 }
 
-/* A deadline of the condition variable: this is waiting, not telling the time. */
+/* The condition variable's clock is that of pst_mono_ms(). */
 static struct timespec deadline_in(uint32_t ms)
 {
-    struct timespec t;
+    int64_t at_ms = pst_mono_ms(pst_clock_system()) + ms;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += ms / 1000;
-    t.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000;
-    }
-    return t;
+    return (struct timespec){.tv_sec = at_ms / 1000, .tv_nsec = (long)(at_ms % 1000) * 1000000};
 }
 
 static void no_answer(struct pst_lookup *l, enum pst_dns_status status, const char *why)
