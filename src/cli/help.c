@@ -363,6 +363,6 @@ int cli_mdoc(struct cli *c)
            "$ postern --app my-shop upstreams-set 127.0.0.1:3000\n"
            "$ postern --app my-shop domains-add --wait www.example.com\n"
            "$ postern --app my-shop domains-explain www.example.com\n.Ed\n"
-           ".Sh SEE ALSO\n.Xr posternd 8 ,\n.Xr postern-edged 8\n");
+           ".Sh SEE ALSO\n.Xr postern-edged 8 ,\n.Xr posternd 8\n");
     return PST_EXIT_OK;
 }

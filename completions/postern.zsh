@@ -1,0 +1,92 @@
+#compdef postern
+# completion of postern for zsh, made by: postern completion zsh
+_postern_commands() {
+    local -a commands=(
+        'login:Log in with an API token.'
+        'logout:Forget the stored API token of the server.'
+        'self:Show the account that is logged in.'
+        'regions:List the regions of the platform.'
+        'apps:List your apps.'
+        'create:Make an app.'
+        'apps-info:Show an app and its settings.'
+        'force-https:Send visitors of an app from HTTP to HTTPS, or stop that.'
+        'destroy:Remove an app with its upstreams and domains.'
+        'upstreams:List the addresses that an app'\''s requests are passed on to.'
+        'upstreams-set:Replace an app'\''s upstreams.'
+        'domains:List the domains of an app and their state.'
+        'domains-add:Add a domain to an app.'
+        'domains-remove:Remove a domain from an app.'
+        'domains-explain:Tell why a domain is in its state, and what to do.'
+        'set-canonical-domain:Send visitors of the app'\''s other domains to this one.'
+        'unset-canonical-domain:Have no canonical domain any more.'
+        'events:List what happened, newest first.'
+        'edges:List the edges (operators only).'
+        'edges-remove:Remove an edge (operators only).'
+        'edges-enrol-token:Make a one-time token with which an edge joins (operators only).'
+        'version:Show the version of this program.'
+        'help:Explain the program or a command.'
+        'completion:Print the completion script for bash, zsh or fish.'
+        'mdoc:Print the source of the manual page postern(1).'
+    )
+    _describe command commands
+}
+_postern() {
+    local context state line
+    _arguments -C \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '1:command:_postern_commands' '*::argument:->argument'
+    [[ $state == argument ]] || return
+    case $line[1] in
+    login)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--api-token[The API token; without it, it is read from standard input.]:TOKEN:' ;;
+    force-https)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--enable[Switch it on; so does no flag.]' \
+            '--disable[Switch it off.]' ;;
+    destroy)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--force[Do not ask for a confirmation.]' ;;
+    domains-add)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--wait[Wait until a certificate of its own is served.]' \
+            '--timeout[Longest time to wait; 600 at first.]:SECONDS:' \
+            '--no-letsencrypt[Do not get a certificate for it\: no CA is ever asked.]' \
+            '--canonical[Send visitors of the app'\''s other domains to this one.]' ;;
+    events)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--limit[How many to show; 50 at first, at most 500.]:NUMBER:' ;;
+    help) _postern_commands ;;
+    completion) _values shell bash zsh fish ;;
+    esac
+}
+_postern "$@"
