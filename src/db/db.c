@@ -124,9 +124,11 @@ static _Thread_local const struct pst_db *inside;
 
 int pst_dbtx_run(struct pst_dbtx *tx, pst_db_fn *fn, void *arg, struct pst_err *err)
 {
+    const struct pst_db *outer = inside;
+
     inside = tx->db;
     int rc = fn(tx, arg, err);
-    inside = NULL;
+    inside = outer;
     if (rc == PST_OK && tx->failed) {
         *err = tx->failure;
         rc = tx->failure.rc;

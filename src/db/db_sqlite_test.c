@@ -4,6 +4,7 @@
 
 #include "pst_test_db.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -107,17 +108,15 @@ static void write_file(const char *path, const void *data, size_t len)
     close(fd);
 }
 
-static size_t files_in(const char *dir)
+static size_t files_in(const char *path)
 {
-    char cmd[128];
     size_t n = 0;
 
-    snprintf(cmd, sizeof cmd, "ls -A %s", dir);
-    FILE *ls = popen(cmd, "r");
-    assert_non_null(ls);
-    for (int ch; (ch = getc(ls)) != EOF;)
-        n += ch == '\n';
-    pclose(ls);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (struct dirent *e; (e = readdir(dir));)
+        n += e->d_name[0] != '.';
+    closedir(dir);
     return n;
 }
 

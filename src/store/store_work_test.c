@@ -293,10 +293,17 @@ static void sleeping_orders_are_woken(void **state)
     pst_order_row_deinit(&c.row);
 }
 
+enum { TEXT_SIZE = 32 };
+
+static void add_text(char to[TEXT_SIZE], const char *text)
+{
+    size_t at = strlen(to);
+    snprintf(to + at, TEXT_SIZE - at, "%s", text);
+}
+
 static int note_order(const struct pst_order_row *o, void *arg)
 {
-    char *text = arg;
-    strcat(text, o->state);
+    add_text(arg, o->state);
     return PST_OK;
 }
 
@@ -310,7 +317,7 @@ static void the_newest_order_comes_first(void **state)
 {
     struct fixture *f = *state;
     struct pst_domain d = domain(f, "www.example.com");
-    char text[32] = "";
+    char text[TEXT_SIZE] = "";
 
     commit(f, domain_insert, &d);
     for (int k = 0; k < 3; k++) {
@@ -607,7 +614,7 @@ static void ticket_keys_are_made_ahead(void **state)
 
 static int note_event(const struct pst_event *e, void *arg)
 {
-    strcat(arg, e->kind);
+    add_text(arg, e->kind);
     return PST_OK;
 }
 
@@ -615,7 +622,7 @@ TX(events)
 {
     struct pst_event a = {.kind = "a", .domain_id = "d1"}, b = {.kind = "b"},
                      c = {.kind = "c", .domain_id = "d1"};
-    char all[8] = "", some[8] = "", two[8] = "";
+    char all[TEXT_SIZE] = "", some[TEXT_SIZE] = "", two[TEXT_SIZE] = "";
 
     want_int(pst_event_append(tx, &a, err), PST_OK);
     want_int(pst_event_append(tx, &b, err), PST_OK);
