@@ -106,7 +106,7 @@ static int tell_refusal(const struct cli *c, const struct cli_answer *a)
     const char *text = pst_json_get_text(a->json, "error");
 
     if (a->status == 401)
-        return cli_fail(PST_EXIT_LOGIN, "%s\n(log in with: postern login --url %s)",
+        return cli_fail(PST_EXIT_LOGIN, "%s (log in with: postern login --url %s)",
                         text ? text : "not logged in", c->url);
     if (pst_json_len(errors))
         pst_json_each(errors, tell_field, NULL);
@@ -206,9 +206,8 @@ static int ensure_session(struct cli *c)
     if (rc < 0)
         return cli_fail(PST_EXIT_LOGIN, "%s", err.text);
     if (rc != PST_OK)
-        return cli_fail(PST_EXIT_LOGIN,
-                        "not logged in at %s\n(log in with: postern login --url %s)", c->url,
-                        c->url);
+        return cli_fail(PST_EXIT_LOGIN, "not logged in at %s (log in with: postern login --url %s)",
+                        c->url, c->url);
     return cli_exchange(c, &token);
 }
 

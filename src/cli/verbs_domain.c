@@ -75,12 +75,12 @@ static void tell_progress(struct wait *w, const struct pst_json *e)
     if (pst_streq(line, w->told))
         return;
     pst_str_copy(w->told, sizeof w->told, line);
-    char *todo = strchr(line, '\n');
-    if (todo)
-        *todo++ = '\0';
-    cli_line("%s", line);
-    if (todo)
-        cli_line("%s", todo);
+    for (char *next, *rest = line; rest; rest = next) {
+        next = strchr(rest, '\n');
+        if (next)
+            *next++ = '\0';
+        cli_line("%s", rest);
+    }
     fflush(stdout);
 }
 

@@ -193,6 +193,13 @@ def test_region_url_follows_the_proxy(api):
     assert r.json["regions"][0]["api"] == "https://api.local.test:8443"
 
 
+def test_region_url_has_a_dot(api):
+    for host, url in (("localhost", "http://127.0.0.1"), ("localhost:99", "http://127.0.0.1:99"),
+                      ("localhost.example", "http://localhost.example")):
+        r = api.call("GET", "/v1/regions", headers={"Host": host})
+        assert r.json["regions"][0]["api"] == url
+
+
 def test_stacks(api):
     stacks = api.call("GET", "/v1/features/stacks?", user="alice").json["stacks"]
     assert stacks[0]["deprecated_at"] is None and stacks[0]["default"] is True

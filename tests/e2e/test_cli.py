@@ -70,7 +70,8 @@ def on_terminal(api, *args, user="alice", typed=""):
 
 def test_login_keeps_the_token_for_its_owner_only(api, tmp_path):
     none = api.cli("self", user=None, home=tmp_path)
-    assert none.returncode == 4 and "postern login" in none.stderr
+    assert none.returncode == 4 and f"(log in with: postern login --url {api.url})" in none.stderr
+    assert none.stderr.count("\n") == 1 and "\ufffd" not in none.stderr
     done = api.cli("login", "--api-token", api.tokens["alice"], user=None, home=tmp_path)
     assert done.returncode == 0 and "Hello alice" in done.stdout
     file = tmp_path / ".config/postern/auth.json"
