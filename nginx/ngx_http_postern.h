@@ -7,6 +7,7 @@
 #ifndef NGX_HTTP_POSTERN_H
 #define NGX_HTTP_POSTERN_H
 
+#include <nginx.h>
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>

@@ -46,7 +46,10 @@ void postern_report_reader(void)
     add_growth(POSTERN_REPLICA_FAULT, seen.fault_n, &was->fault_n);
     add_growth(POSTERN_REPLICA_DAMAGED, seen.damaged_n, &was->damaged_n);
     was->is_open = seen.is_open;
-    if (seen.is_open) {
+    /* Not at each request: the line is shared by all workers. */
+    if (seen.is_open && (seen.rev != was->rev || seen.committed_at != was->committed_at)) {
+        was->rev = seen.rev;
+        was->committed_at = seen.committed_at;
         postern.shared->counters[POSTERN_REPLICA_REV] = (ngx_atomic_t)seen.rev;
         postern.shared->counters[POSTERN_REPLICA_COMMITTED] = (ngx_atomic_t)seen.committed_at;
     }

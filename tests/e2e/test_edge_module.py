@@ -314,6 +314,32 @@ def test_without_a_valid_ticket_key_there_is_no_ticket(make_edge, version):
         assert s.session_reused
 
 
+def test_one_ticket(make_edge):
+    edge = make_edge()
+    a, _, l1 = edge.replica.cert_line(edge.issuer, ["a.test"])
+    build(edge, l1, name_line("a.test", "app1", "a", step(a)))
+    done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{edge.https}",
+                           "-servername", "a.test", "-tls1_3", "-ign_eof", "-quiet", "-msg"],
+                          input="GET /.well-known/acme-challenge/test HTTP/1.1\r\nHost: a.test\r\n"
+                          "Connection: close\r\n\r\n", capture_output=True, text=True, timeout=20)
+    assert done.stdout.count("NewSessionTicket") == 1
+
+
+def test_another_key_share(make_edge):
+    """The client hello comes twice then, and with it the callback."""
+    edge = make_edge(change=lambda t: t.replace("ssl_protocols", "ssl_ecdh_curve secp384r1;\n"
+                                                "ssl_protocols"))
+    r = edge.replica
+    a, der, l1 = r.cert_line(edge.issuer, ["a.test"])
+    build(edge, l1, name_line("a.test", "app1", "a", step(a)))
+    context = edge.context(ssl.TLSVersion.TLSv1_3)
+    assert edge.leaf("a.test", context) == der
+    session = session_of(edge, "a.test", context)
+    with edge.connect("a.test", context, session) as s:
+        assert s.session_reused
+    assert edge.alert("unknown.test", context) == "TLSV1_UNRECOGNIZED_NAME"
+
+
 # ---- routing ----
 
 def routed(edge, backend, *more, upstreams=None):
@@ -463,6 +489,21 @@ def test_websocket(make_edge, backends):
     # Any other upgrade is not passed on.
     _, _, body = edge.get("a.test", headers={"Upgrade": "h2c", "Connection": "Upgrade"})
     assert "upgrade" not in json.loads(body)["headers"]
+
+
+def test_answers_are_streamed(make_edge, backends):
+    edge, b = make_edge(), backends("one")
+    routed(edge, b)
+    with edge.connect("a.test") as s:
+        s.sendall(b"GET /stream HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        got = b""
+        while b"first" not in got:
+            got += s.recv(1000)
+        assert b"second" not in got
+        b.seen.set()
+        while b"0\r\n\r\n" not in got:
+            got += s.recv(1000)
+    assert b"second" in got
 
 
 def test_misdirected_requests(make_edge, backends):

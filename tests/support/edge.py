@@ -139,6 +139,7 @@ class Backend:
         self.name = name
         self.connections = 0
         self.open = []
+        self.seen = threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -151,6 +152,8 @@ class Backend:
             def do_GET(self):
                 if self.headers.get("Upgrade") == "websocket":
                     return self.websocket()
+                if self.path == "/stream":
+                    return self.stream()
                 self.answer({"backend": backend.name, "path": self.path,
                              "headers": {k.lower(): v for k, v in self.headers.items()}})
 
@@ -164,6 +167,16 @@ class Backend:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def stream(self):
+                """One chunk, and the other only when the test has seen the first."""
+                self.send_response(200)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                self.wfile.write(b"5\r\nfirst\r\n")
+                self.wfile.flush()
+                backend.seen.wait(10)
+                self.wfile.write(b"6\r\nsecond\r\n0\r\n\r\n")
 
             def websocket(self):
                 """No real frames: after the 101 whatever comes is sent back."""
