@@ -106,7 +106,7 @@ static int fill_row(struct pst_order *o, const struct pst_step *step, struct pst
 {
     struct pst_order_row *r = &o->row;
     pst_str_copy(r->state, sizeof r->state, states[step->next].name);
-    r->run_at_ms = step->run_at_ms;
+    r->run_at_ms = step->run_at_ms ? step->run_at_ms : pst_order_now_ms(o);
     r->wait_rev = step->wait_rev;
     r->ended_at_ms = pst_order_state_ended(step->next) ? pst_order_now_ms(o) : 0;
     memcpy(r->detail, step->why, sizeof r->detail);
@@ -133,7 +133,7 @@ static int save_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
         return PST_OK;
     if (s->step->next == PST_ORDER_FAILED)
         return pst_finish_failed(tx, o, s->fault, s->decision, err);
-    return pst_finish_note(tx, o, s->fault->problem, s->step->why, s->step->run_at_ms, err);
+    return pst_finish_note(tx, o, o->row.problem, s->step->why, s->step->run_at_ms, err);
 }
 
 static int save(struct save *s, struct pst_err *err)
@@ -256,6 +256,27 @@ static bool goes_on(const struct pst_order *o, const struct pst_step *step)
            !(o->env->o.stopping && *o->env->o.stopping);
 }
 
+static int wake_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
+{
+    struct pst_order *o = arg;
+    return pst_order_wake(tx, NULL, pst_order_now_ms(o), err);
+}
+
+/* The CA answers again: orders that wait for it need wait no longer. */
+static void note_ca(struct pst_order *o, int rc, const struct pst_err *fault)
+{
+    struct pst_err err = {0};
+
+    if (rc == PST_ENET && fault->rc == PST_ENET) {
+        o->env->ca_down = true;
+        return;
+    }
+    if (rc != PST_OK || !o->call.account.url || !atomic_exchange(&o->env->ca_down, false))
+        return;
+    if (pst_store_write(o->env->o.store, wake_tx, o, NULL, &err) < 0)
+        pst_log_err(LOG, "waiting orders could not be woken", &err);
+}
+
 /* One step and its save.  *ret_on: run the next one at once. */
 static int run_step(struct pst_order *o, bool *ret_on, struct pst_err *err)
 {
@@ -272,6 +293,7 @@ static int run_step(struct pst_order *o, bool *ret_on, struct pst_err *err)
     if (rc > 0 && rc != PST_REFUSED)
         rc = pst_unexpected(&fault, rc, states[from].name);
 
+    note_ca(o, rc, &fault);
     if (rc == PST_OK) {
         o->data.faults = 0;
         struct save s = {.o = o, .step = &step, .release = !goes_on(o, &step)};

@@ -62,6 +62,7 @@ struct pst_order_env {
     pthread_mutex_t lock;       /* account below, and one registration at a time */
     struct pst_account account; /* as last read; id "" before */
     struct pst_key_handle *key; /* of the account */
+    atomic_bool ca_down;        /* the last word from the CA was none */
 };
 
 struct pst_order {

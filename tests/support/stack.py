@@ -68,7 +68,9 @@ def started_at(pid):
     except OSError:
         return None
     fields = stat.rsplit(")", 1)[1].split()
-    return None if fields[0] == "Z" else fields[19]
+    # A process is not gone, nor are its locks, while one of its threads is still on its way out.
+    gone = fields[0] == "Z" and len(list(Path(f"/proc/{pid}/task").iterdir())) <= 1
+    return None if gone else fields[19]
 
 
 def tool(name):
