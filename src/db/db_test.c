@@ -24,7 +24,7 @@ static const struct pst_migration migrations[] = {
     {2, "0002_more.sql", "bb", 2, "CREATE TABLE more (n bigint);", "CREATE TABLE more (n bigint);"},
 };
 
-enum { PUT, GET, INSERT, INSERT_QUIET, ADD, LOG, LOG_COUNT, HUGE_RESULT, NOW, MORE };
+enum { PUT, GET, INSERT, INSERT_QUIET, ADD, LOG, LOG_COUNT, LOGGED, HUGE_RESULT, NOW };
 
 static const struct pst_stmt stmts[] = {
     [PUT] = {.name = "put",
@@ -53,6 +53,10 @@ static const struct pst_stmt stmts[] = {
                    .sql = "SELECT count(*), coalesce(max(n), 0) FROM seen",
                    .args = "",
                    .cols = "ii"},
+    [LOGGED] = {.name = "logged",
+                .sql = "SELECT count(*) FROM seen WHERE n = $1",
+                .args = "i",
+                .cols = "i"},
     [HUGE_RESULT] = {.name = "huge",
                      .sql = "WITH RECURSIVE c (x) AS (SELECT CAST(1 AS bigint) UNION ALL "
                             "SELECT x + 1 FROM c WHERE x < 1500000) SELECT x FROM c",
@@ -64,7 +68,7 @@ static const struct pst_stmt stmts[] = {
              .args = "",
              .cols = "i"},
 };
-static const struct pst_stmt_set sets[] = {{stmts, MORE}};
+static const struct pst_stmt_set sets[] = {{stmts, PST_ARRAY_N(stmts)}};
 
 enum { APP_ID = 0x54455354 };
 
@@ -575,9 +579,12 @@ static _Noreturn void crash_child(struct fixture *f, int fd, int round)
 
 static int seen_fn(struct pst_dbtx *tx, void *arg, struct pst_err *err)
 {
-    /* Inserting a number that is there changes no row. */
-    static const struct pst_stmt *const s = &stmts[LOG];
-    return pst_db_exec(tx, s, NULL, err, pst_i(*(int64_t *)arg));
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+    int rc = pst_db_query(tx, &stmts[LOGGED], &rows, err, pst_i(*(int64_t *)arg));
+    if (rc < 0)
+        return rc;
+    want(pst_rows_next(rows));
+    return pst_col_i(rows, 0) == 1 ? PST_OK : PST_NOTFOUND;
 }
 
 static void kill_loses_nothing_acknowledged(void **state)
@@ -603,8 +610,8 @@ static void kill_loses_nothing_acknowledged(void **state)
         close(fds[0]);
         assert_int_equal(n, PST_ARRAY_N(acked));
         assert_ok(pst_db_open(&f->db, &f->opts, &f->err), f->err);
-        for (size_t k = 0; k < n; k++) /* each is there: it cannot be written again */
-            assert_rc(pst_db_tx(f->db, seen_fn, &acked[k], &f->err), PST_EDB, f->err);
+        for (size_t k = 0; k < n; k++)
+            assert_ok(pst_db_read(f->db, seen_fn, &acked[k], &f->err), f->err);
     }
 }
 
