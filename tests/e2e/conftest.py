@@ -18,7 +18,8 @@ def _make(**options):
     folder = tempfile.mkdtemp(prefix="postern-test-")
     os.chmod(folder, 0o755)
     stack = Stack(folder, **options)
-    stack.set = {"dns.interval": "2s", "acme.backoff_first": "2s", **stack.set}
+    stack.set = {"dns.interval": "2s", "acme.backoff_first": "2s", "app.domains_max": 1000,
+                 **stack.set}
     try:
         stack.up()
     except Exception:
