@@ -1,7 +1,6 @@
 #include <endian.h>
 #include <string.h>
 
-#include "record_internal.h"
 #include <postern/replica_record.h>
 
 enum { VERSION = 1, STEP_LEN = 40, UPSTREAM_FIXED = 6 };
@@ -182,7 +181,22 @@ uint64_t pst_replica_checksum(const void *key, size_t key_len, const void *recor
 
 /* ---- encoding ---- */
 
-static void put_bytes(struct pst_replica_writer *w, const void *data, size_t len)
+/* Writing: once something did not fit, `bad` stays set and nothing more is written. */
+struct writer {
+    unsigned char *to;
+    size_t cap;
+    size_t len;
+    bool bad;
+};
+
+/* Reading within [at, end): once something was missing, `bad` stays set and zeros come back. */
+struct cursor {
+    const unsigned char *at;
+    const unsigned char *end;
+    bool bad;
+};
+
+static void put_bytes(struct writer *w, const void *data, size_t len)
 {
     if (w->bad || len > w->cap - w->len) {
         w->bad = true;
@@ -193,7 +207,7 @@ static void put_bytes(struct pst_replica_writer *w, const void *data, size_t len
     w->len += len;
 }
 
-static void put_number(struct pst_replica_writer *w, uint64_t v, size_t bytes)
+static void put_number(struct writer *w, uint64_t v, size_t bytes)
 {
     unsigned char b[8];
 
@@ -203,7 +217,7 @@ static void put_number(struct pst_replica_writer *w, uint64_t v, size_t bytes)
 }
 
 /* The length of a text that must fit; sets `bad` otherwise. */
-static size_t text_len(struct pst_replica_writer *w, const char *s, size_t max)
+static size_t text_len(struct writer *w, const char *s, size_t max)
 {
     size_t len = strnlen(s, max + 1);
 
@@ -214,15 +228,15 @@ static size_t text_len(struct pst_replica_writer *w, const char *s, size_t max)
     return len;
 }
 
-static void limit(struct pst_replica_writer *w, size_t n, size_t max)
+static void limit(struct writer *w, size_t n, size_t max)
 {
     if (n > max)
         w->bad = true;
 }
 
-static struct pst_replica_writer begin(const struct pst_replica_out *o, int kind)
+static struct writer begin(const struct pst_replica_out *o, int kind)
 {
-    struct pst_replica_writer w = {.to = o->to, .cap = o->cap};
+    struct writer w = {.to = o->to, .cap = o->cap};
 
     if (w.cap > PST_REPLICA_RECORD_MAX)
         w.cap = PST_REPLICA_RECORD_MAX;
@@ -235,7 +249,7 @@ static struct pst_replica_writer begin(const struct pst_replica_out *o, int kind
     return w;
 }
 
-static int finish(const struct pst_replica_out *o, struct pst_replica_writer *w, size_t *ret_len)
+static int finish(const struct pst_replica_out *o, struct writer *w, size_t *ret_len)
 {
     if (o->key->len == 0 || o->key->len > PST_REPLICA_KEY_MAX)
         return PST_REPLICA_BADKEY;
@@ -243,16 +257,15 @@ static int finish(const struct pst_replica_out *o, struct pst_replica_writer *w,
         return PST_REPLICA_TOOBIG;
 
     size_t len = w->len;
-    struct pst_replica_writer at_len = {.to = w->to + 4, .cap = 4};
+    struct writer at_len = {.to = w->to + 4, .cap = 4};
     put_number(&at_len, len, 4);
-    struct pst_replica_writer at_sum = {.to = w->to + 16, .cap = 8};
+    struct writer at_sum = {.to = w->to + 16, .cap = 8};
     put_number(&at_sum, pst_replica_checksum(o->key->data, o->key->len, w->to, len), 8);
     *ret_len = len;
     return PST_REPLICA_OK;
 }
 
-static void put_steps(struct pst_replica_writer *w, const struct pst_replica_step *steps,
-                      unsigned n)
+static void put_steps(struct writer *w, const struct pst_replica_step *steps, unsigned n)
 {
     for (unsigned i = 0; i < n && !w->bad; i++) {
         put_number(w, steps[i].cert, 8);
@@ -270,7 +283,7 @@ static void put_steps(struct pst_replica_writer *w, const struct pst_replica_ste
 int pst_replica_name_encode(const struct pst_replica_out *o, const struct pst_replica_name *v,
                             size_t *ret_len)
 {
-    struct pst_replica_writer w = begin(o, PST_REPLICA_NAME);
+    struct writer w = begin(o, PST_REPLICA_NAME);
     size_t app = text_len(&w, v->app, PST_REPLICA_ID_MAX);
     size_t canonical = text_len(&w, v->canonical, PST_REPLICA_NAME_MAX);
 
@@ -292,7 +305,7 @@ int pst_replica_name_encode(const struct pst_replica_out *o, const struct pst_re
 int pst_replica_app_encode(const struct pst_replica_out *o, const struct pst_replica_app *v,
                            size_t *ret_len)
 {
-    struct pst_replica_writer w = begin(o, PST_REPLICA_APP);
+    struct writer w = begin(o, PST_REPLICA_APP);
     size_t name = text_len(&w, v->name, PST_REPLICA_TEXT_MAX);
 
     limit(&w, v->upstream_n, PST_REPLICA_UPSTREAMS);
@@ -320,7 +333,7 @@ int pst_replica_app_encode(const struct pst_replica_out *o, const struct pst_rep
 int pst_replica_cert_encode(const struct pst_replica_out *o, const struct pst_replica_cert *v,
                             size_t *ret_len)
 {
-    struct pst_replica_writer w = begin(o, PST_REPLICA_CERT);
+    struct writer w = begin(o, PST_REPLICA_CERT);
 
     limit(&w, v->issuer_n, PST_REPLICA_ISSUERS);
     limit(&w, v->leaf_len, PST_REPLICA_LEAF_MAX);
@@ -343,7 +356,7 @@ int pst_replica_cert_encode(const struct pst_replica_out *o, const struct pst_re
 int pst_replica_issuer_encode(const struct pst_replica_out *o, const struct pst_replica_issuer *v,
                               size_t *ret_len)
 {
-    struct pst_replica_writer w = begin(o, PST_REPLICA_ISSUER);
+    struct writer w = begin(o, PST_REPLICA_ISSUER);
 
     limit(&w, v->der_len, PST_REPLICA_LEAF_MAX);
     put_number(&w, 8, 2);
@@ -357,7 +370,7 @@ int pst_replica_issuer_encode(const struct pst_replica_out *o, const struct pst_
 int pst_replica_challenge_encode(const struct pst_replica_out *o,
                                  const struct pst_replica_challenge *v, size_t *ret_len)
 {
-    struct pst_replica_writer w = begin(o, PST_REPLICA_CHALLENGE);
+    struct writer w = begin(o, PST_REPLICA_CHALLENGE);
     size_t name = text_len(&w, v->name, PST_REPLICA_NAME_MAX);
     size_t answer = text_len(&w, v->answer, PST_REPLICA_ANSWER_MAX);
 
@@ -375,7 +388,7 @@ int pst_replica_challenge_encode(const struct pst_replica_out *o,
 int pst_replica_ticket_encode(const struct pst_replica_out *o, const struct pst_replica_ticket *v,
                               size_t *ret_len)
 {
-    struct pst_replica_writer w = begin(o, PST_REPLICA_TICKET);
+    struct writer w = begin(o, PST_REPLICA_TICKET);
 
     limit(&w, v->sealed_len, PST_REPLICA_SEALED_MAX);
     put_number(&w, 24, 2);
@@ -391,7 +404,7 @@ int pst_replica_ticket_encode(const struct pst_replica_out *o, const struct pst_
 int pst_replica_default_encode(const struct pst_replica_out *o, const struct pst_replica_default *v,
                                size_t *ret_len)
 {
-    struct pst_replica_writer w = begin(o, PST_REPLICA_META);
+    struct writer w = begin(o, PST_REPLICA_META);
 
     limit(&w, v->step_n, PST_REPLICA_STEPS);
     put_number(&w, 6, 2);
@@ -406,7 +419,7 @@ int pst_replica_default_encode(const struct pst_replica_out *o, const struct pst
 static int blob_encode(const struct pst_replica_out *o, const void *data, size_t len, size_t max,
                        size_t *ret_len)
 {
-    struct pst_replica_writer w = begin(o, PST_REPLICA_META);
+    struct writer w = begin(o, PST_REPLICA_META);
 
     limit(&w, len, max);
     put_number(&w, 4, 2);
@@ -433,7 +446,7 @@ int pst_replica_text_encode(const struct pst_replica_out *o, const struct pst_re
 int pst_replica_state_encode(const struct pst_replica_out *o, const struct pst_replica_state *v,
                              size_t *ret_len)
 {
-    struct pst_replica_writer w = begin(o, PST_REPLICA_META);
+    struct writer w = begin(o, PST_REPLICA_META);
     size_t epoch = text_len(&w, v->epoch, PST_REPLICA_TEXT_MAX);
     size_t rev_id = text_len(&w, v->rev_id, PST_REPLICA_TEXT_MAX);
 
@@ -451,7 +464,7 @@ int pst_replica_state_encode(const struct pst_replica_out *o, const struct pst_r
 
 /* ---- decoding ---- */
 
-static const unsigned char *get_bytes(struct pst_replica_cursor *c, size_t len)
+static const unsigned char *get_bytes(struct cursor *c, size_t len)
 {
     if (c->bad || len > (size_t)(c->end - c->at)) {
         c->bad = true;
@@ -462,7 +475,7 @@ static const unsigned char *get_bytes(struct pst_replica_cursor *c, size_t len)
     return p;
 }
 
-static uint64_t get_number(struct pst_replica_cursor *c, size_t bytes)
+static uint64_t get_number(struct cursor *c, size_t bytes)
 {
     const unsigned char *p = get_bytes(c, bytes);
     uint64_t v = 0;
@@ -473,7 +486,7 @@ static uint64_t get_number(struct pst_replica_cursor *c, size_t bytes)
 }
 
 /* A text without NUL, into an array of `size`. */
-static void get_text(struct pst_replica_cursor *c, size_t len, char *to, size_t size)
+static void get_text(struct cursor *c, size_t len, char *to, size_t size)
 {
     const unsigned char *p = get_bytes(c, len);
 
@@ -486,13 +499,13 @@ static void get_text(struct pst_replica_cursor *c, size_t len, char *to, size_t 
 }
 
 struct body {
-    struct pst_replica_cursor fixed; /* the fixed part after its own length */
-    struct pst_replica_cursor rest;  /* what follows it */
+    struct cursor fixed; /* the fixed part after its own length */
+    struct cursor rest;  /* what follows it */
 };
 
 static uint64_t number_at(const unsigned char *p, size_t bytes)
 {
-    struct pst_replica_cursor c = {.at = p, .end = p + bytes};
+    struct cursor c = {.at = p, .end = p + bytes};
 
     return get_number(&c, bytes);
 }
@@ -525,14 +538,13 @@ static int open_body(const struct pst_replica_in *in, int kind, struct body *ret
     if (rc != PST_REPLICA_OK)
         return rc;
 
-    struct pst_replica_cursor all = {.at = in->data + number_at(in->data, 2),
-                                     .end = in->data + in->len};
+    struct cursor all = {.at = in->data + number_at(in->data, 2), .end = in->data + in->len};
     const unsigned char *start = all.at;
     size_t fixed = get_number(&all, 2);
     if (all.bad || fixed < 2 || fixed > (size_t)(all.end - start))
         return PST_REPLICA_DAMAGED;
-    ret->fixed = (struct pst_replica_cursor){.at = all.at, .end = start + fixed};
-    ret->rest = (struct pst_replica_cursor){.at = start + fixed, .end = all.end};
+    ret->fixed = (struct cursor){.at = all.at, .end = start + fixed};
+    ret->rest = (struct cursor){.at = start + fixed, .end = all.end};
     if (ret_generation)
         *ret_generation = number_at(in->data + 8, 8);
     return PST_REPLICA_OK;
@@ -544,7 +556,7 @@ static int result(const struct body *b)
 }
 
 /* Known steps only: more than we can hold are skipped, being the last choices. */
-static unsigned get_steps(struct pst_replica_cursor *c, unsigned n, size_t step_len,
+static unsigned get_steps(struct cursor *c, unsigned n, size_t step_len,
                           struct pst_replica_step *to)
 {
     unsigned kept = 0;
@@ -555,7 +567,7 @@ static unsigned get_steps(struct pst_replica_cursor *c, unsigned n, size_t step_
         const unsigned char *p = get_bytes(c, step_len);
         if (!p || kept == PST_REPLICA_STEPS)
             continue;
-        struct pst_replica_cursor s = {.at = p, .end = p + step_len};
+        struct cursor s = {.at = p, .end = p + step_len};
         to[kept].cert = get_number(&s, 8);
         to[kept].not_before = (int64_t)get_number(&s, 8);
         to[kept].not_after = (int64_t)get_number(&s, 8);
@@ -607,7 +619,7 @@ int pst_replica_app_decode(const struct pst_replica_in *in, struct pst_replica_a
         const unsigned char *p = get_bytes(&b.rest, len - 2);
         if (!p)
             break;
-        struct pst_replica_cursor u = {.at = p, .end = p + len - 2};
+        struct cursor u = {.at = p, .end = p + len - 2};
         ret->upstreams[i].weight = (uint16_t)get_number(&u, 2);
         size_t id = get_number(&u, 1);
         size_t address = get_number(&u, 1);
