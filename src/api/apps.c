@@ -338,6 +338,6 @@ int pst_apps_delete(struct pst_req *req, struct pst_tx *tx, struct pst_answer *a
         rc = pst_app_delete(tx, a.id, err);
     if (rc == PST_OK)
         rc = pst_req_event(req, tx, "app.removed", a.id, NULL, err,
-                           "app %s was removed with %zu domains", a.name, req->effects_n);
+                           "app %s was removed, and its domains: %zu", a.name, req->effects_n);
     return rc == PST_OK ? pst_answer_empty(ans, 204) : rc;
 }

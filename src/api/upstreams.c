@@ -137,6 +137,6 @@ int pst_upstreams_put(struct pst_req *req, struct pst_tx *tx, struct pst_answer 
         rc = pst_upstreams_set(tx, a.id, list, n, err);
     if (rc == PST_OK)
         rc = pst_req_event(req, tx, "app.upstreams", a.id, NULL, err,
-                           "app %s has %zu upstreams now", a.name, n);
+                           "the upstreams of app %s were set: %zu", a.name, n);
     return rc == PST_OK ? answer_list(tx, a.id, ans, err) : rc;
 }

@@ -85,6 +85,7 @@ struct cli {
     char socket[108];      /* path of a Unix socket, or "" */
     struct pst_http *http;
     struct pst_secret session; /* bearer */
+    int64_t session_ms;        /* monotonic: since when */
 };
 
 /* Complain on stderr: "postern: <text>".  Returns `status`. */

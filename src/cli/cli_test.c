@@ -252,6 +252,20 @@ static void an_explanation_for_people(void **state)
     assert_string_equal(pst_buf_cstr(&text), explained_text);
 }
 
+static void what_is_due_already_is_not_in_the_past(void **state)
+{
+    static const char json[] = "{\"now\":\"2026-11-20T15:00:00.000Z\",\"next_try_at\":"
+                               "\"2026-11-20T14:59:57.000Z\"}";
+    auto_(pst_json_free) struct pst_json *j = NULL;
+    auto_buf struct pst_buf text = PST_BUF(65536);
+    struct pst_err err = {0};
+
+    (void)state;
+    assert_ok(pst_json_parse(&j, json, strlen(json), &err), err);
+    cli_explain_text(&text, j);
+    assert_non_null(strstr(pst_buf_cstr(&text), "any moment (due since 2026-11-20 14:59:57 UTC)"));
+}
+
 /* A server of another version, or a broken one, must not crash the client. */
 static void an_explanation_of_nothing(void **state)
 {
@@ -324,6 +338,7 @@ int main(void)
         cmocka_unit_test(times_for_people),
         cmocka_unit_test(parts_of_paths_are_encoded),
         cmocka_unit_test(an_explanation_for_people),
+        cmocka_unit_test(what_is_due_already_is_not_in_the_past),
         cmocka_unit_test(an_explanation_of_nothing),
         cmocka_unit_test(logins_are_kept_by_server),
     };

@@ -6,7 +6,10 @@
 
 #define DEFAULT_URL "http://127.0.0.1:8080"
 
-enum { BODY_MAX = 4 * 1024 * 1024 };
+enum {
+    BODY_MAX = 4 * 1024 * 1024,
+    SESSION_MS = 30 * 60 * 1000, /* half of what the server gives; --wait may take longer */
+};
 
 int cli_fail(int status, const char *fmt, ...)
 {
@@ -191,6 +194,7 @@ int cli_exchange(struct cli *c, const struct pst_secret *token)
     const char *session = pst_json_get_text(a.json, "token");
     if (!session || pst_secret_set(&c->session, session, strlen(session), NULL) != PST_OK)
         return cli_fail(PST_EXIT_FAILED, "the server gave no session token");
+    c->session_ms = pst_mono_ms(pst_clock_system());
     return PST_EXIT_OK;
 }
 
@@ -200,7 +204,8 @@ static int ensure_session(struct cli *c)
     struct pst_err err = {0};
 
     int status = cli_find_server(c);
-    if (status != PST_EXIT_OK || c->session.len)
+    bool fresh = pst_mono_ms(pst_clock_system()) - c->session_ms < SESSION_MS;
+    if (status != PST_EXIT_OK || (c->session.len && fresh))
         return status;
     int rc = cli_creds_token(c->url, &token, &err);
     if (rc < 0)

@@ -48,12 +48,19 @@ static void add_time(struct page *p, const char *rfc3339)
                    cli_time(absolute, rfc3339));
 }
 
+/* When something is to happen: a time that is over means that it is waited for. */
 static void time_row(struct page *p, const char *label, const char *rfc3339)
 {
+    char due[CLI_TIME_SIZE];
+    int64_t at_ms;
+
     if (!rfc3339)
         return;
     pst_buf_printf(p->to, "  %-*s", LABEL_WIDTH, label);
-    add_time(p, rfc3339);
+    if (pst_time_parse(rfc3339, &at_ms) && at_ms <= p->now_ms)
+        pst_buf_printf(p->to, "any moment (due since %s)", cli_time(due, rfc3339));
+    else
+        add_time(p, rfc3339);
     pst_buf_char(p->to, '\n');
 }
 
