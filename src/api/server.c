@@ -301,8 +301,12 @@ static void *on_target(void *cls, const char *raw, struct MHD_Connection *connec
 
 static enum MHD_Result take_body(struct pst_req *req, const char *data, size_t len)
 {
-    size_t room = req->api->set.body_max - req->body.len;
+    const struct pst_api *api = req->api;
+    size_t room = api->set.body_max - req->body.len;
 
+    /* libmicrohttpd's own limit begins anew with each byte. */
+    if (pst_mono_ms(api->opts.clock) - req->began_ms > api->set.give_up_ms)
+        return MHD_NO;
     if (!req->too_large && len <= room) {
         pst_buf_add(&req->body, data, len);
         return req->body.no_memory ? MHD_NO : MHD_YES;

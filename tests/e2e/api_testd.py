@@ -84,8 +84,11 @@ class Api:
     def raw(self, data, wait=True, timeout=10):
         """Send bytes as they are; all that comes back until the server hangs up."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as s:
-            s.sendall(data if isinstance(data, bytes) else data.encode())
             got = b""
+            try:
+                s.sendall(data if isinstance(data, bytes) else data.encode())
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # it had enough; what it said comes next
             while wait:
                 try:
                     part = s.recv(65536)

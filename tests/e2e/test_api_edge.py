@@ -255,6 +255,19 @@ def test_a_slow_request_is_answered_in_time():
     api.close()
 
 
+def test_a_body_that_trickles_is_not_waited_for():
+    api = Api("api.timeout=1s")
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", api.port), timeout=10) as s:
+        s.sendall(b"POST /v1/apps HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        with pytest.raises(OSError):
+            for _ in range(50):
+                s.sendall(b"x")
+                time.sleep(0.2)
+    assert time.monotonic() - began < 4
+    api.close()
+
+
 def test_a_full_queue_is_told():
     api = Api("api.workers=1", "api.timeout=5s")
     api.session("alice")
