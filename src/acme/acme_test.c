@@ -538,8 +538,8 @@ static void test_bad_renewal_info(void **state)
         "{\"suggestedWindow\":[]}",
         "{\"suggestedWindow\":{\"start\":\"2026-07-21T16:00:00Z\"}}",
         "{\"suggestedWindow\":{\"start\":\"x\",\"end\":\"2026-07-21T16:00:00Z\"}}",
-        "{\"suggestedWindow\":{\"start\":\"2026-07-21T16:00:00Z\",\"end\":"
-        "\"2026-07-21T16:00:00Z\"}}",
+        ("{\"suggestedWindow\":{\"start\":\"2026-07-21T16:00:00Z\","
+         "\"end\":\"2026-07-21T16:00:00Z\"}}"),
         "nonsense",
     };
     struct pst_acme_renewal info = {0};
