@@ -205,3 +205,12 @@ int pst_key_info(const struct pst_key_handle *h, struct pst_key_info *ret, struc
 {
     return pst_pkey_info(h->pkey, ret, err);
 }
+
+int pst_key_reseal(struct pst_keyring *kr, const struct pst_sealed *key, const char *kind,
+                   const char *object_id, struct pst_buf *ret_sealed, struct pst_err *err)
+{
+    auto_secret struct pst_secret plain = {0};
+    int rc = pst_unseal(kr, key->kind, key->object_id, key->blob, key->len, &plain, err);
+
+    return rc < 0 ? rc : pst_seal(kr, kind, object_id, plain.data, plain.len, ret_sealed, err);
+}

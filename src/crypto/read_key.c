@@ -29,6 +29,11 @@ int pst_key_wrap(EVP_PKEY *pkey, struct pst_key_handle **ret, struct pst_err *er
     }
     h->pkey = pkey;
     h->type = pst_pkey_type(pkey);
+    /* A curve that we know by its parameters is from now on written by its name, as in the
+     * certificate. */
+    if (h->type < PST_KEY_OTHER && EVP_PKEY_is_a(pkey, "EC"))
+        (void)EVP_PKEY_set_utf8_string_param(pkey, OSSL_PKEY_PARAM_EC_ENCODING,
+                                             OSSL_PKEY_EC_ENCODING_GROUP);
     *ret = h;
     return PST_OK;
 }

@@ -94,6 +94,11 @@ enum pst_sign_alg {
 int pst_key_sign(struct pst_keyring *kr, const struct pst_sealed *key, enum pst_sign_alg alg,
                  const void *data, size_t len, struct pst_buf *ret_sig, struct pst_err *err);
 
+/* The same key sealed anew under another kind and id; it does not leave this module.  Faults of
+ * pst_unseal() and pst_seal(). */
+int pst_key_reseal(struct pst_keyring *kr, const struct pst_sealed *key, const char *kind,
+                   const char *object_id, struct pst_buf *ret_sealed, struct pst_err *err);
+
 struct pst_key_handle;
 
 /* Open a sealed key.  Free with pst_key_free().  Faults of pst_unseal(). */
@@ -142,6 +147,27 @@ int pst_jwk_thumbprint_json(const char *jwk, size_t len, char ret[PST_JWK_THUMBP
  */
 int pst_csr_new(const struct pst_key_handle *h, const char *const *names, size_t names_n,
                 struct pst_buf *ret_der, struct pst_err *err);
+
+/* Who asks, for authorities that want to know: UTF-8; NULL or "" leaves a part out. */
+struct pst_csr_subject {
+    const char *country; /* two letters */
+    const char *state;   /* state and locality: at most 128 characters */
+    const char *locality;
+    const char *organization; /* organization, unit and common name: at most 64 characters */
+    const char *unit;
+    const char *common_name;
+    const char *email; /* at most 255 characters */
+};
+
+/*
+ * The same with a subject, in the usual order of its parts (RFC 5280 appendix A for their lengths).
+ *
+ * PST_OK; PST_EINPUT (also for a part that is too long or not UTF-8: err.problem is its name,
+ * "country", "state", ...).
+ */
+int pst_csr_new_subject(const struct pst_key_handle *h, const struct pst_csr_subject *subject,
+                        const char *const *names, size_t names_n, struct pst_buf *ret_der,
+                        struct pst_err *err);
 
 /* ---- for the edge ---- */
 
