@@ -270,8 +270,8 @@ static void what_is_due_already_is_not_in_the_past(void **state)
 static void an_explanation_of_nothing(void **state)
 {
     static const char *const odd[] = {"{}", "[]", "null",
-                                      "{\"ladder\":7,\"events\":[1],\"order\":"
-                                      "[],\"attempts\":[{}],\"failures\":3}"};
+                                      ("{\"ladder\":7,\"events\":[1],\"order\":"
+                                       "[],\"attempts\":[{}],\"failures\":3}")};
 
     (void)state;
     for (size_t i = 0; i < PST_ARRAY_N(odd); i++) {
