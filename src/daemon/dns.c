@@ -9,7 +9,11 @@
 
 #include "daemon_internal.h"
 
-enum { PAGE = 1000, BATCH_MAX = 256 };
+enum {
+    PAGE = 1000,
+    BATCH_MAX = 256,
+    BATCH_MS = 20, /* somebody may be looking at a name just added */
+};
 
 struct verdict {
     char id[PST_ID_SIZE];
@@ -235,6 +239,7 @@ int pst_daemon_dns_start(struct daemon *d, struct pst_err *err)
     struct pst_watch_opts opts = {
         .edge = d->edge,
         .interval_s = (uint32_t)pst_conf_int(d->conf, PST_CONF_DNS_INTERVAL),
+        .batch_ms = BATCH_MS,
         .resolver = pst_conf_text(d->conf, PST_CONF_DNS_RESOLVER),
         .lookup = d->resolver,
         .report = report,
