@@ -25,6 +25,7 @@ struct postern_main_conf {
     u_char *key; /* PST_REPLICA_LOCAL_KEY bytes, read by the master */
     size_t cache_bytes;
     ngx_uint_t https_port;
+    ngx_uint_t http_port;
     ngx_shm_zone_t *zone;
 };
 
@@ -63,6 +64,8 @@ extern ngx_module_t ngx_http_postern_module;
     C(TICKET_NO_KEY, "postern_tickets_without_key_total")                                          \
     C(REQUEST_ROUTED, "postern_requests_total{outcome=\"routed\"}")                                \
     C(REQUEST_CHALLENGE, "postern_requests_total{outcome=\"challenge\"}")                          \
+    C(REQUEST_CANONICAL, "postern_requests_total{outcome=\"canonical\"}")                          \
+    C(REQUEST_FORCED, "postern_requests_total{outcome=\"forced_https\"}")                          \
     C(REQUEST_UNKNOWN, "postern_requests_total{outcome=\"unknown_host\"}")                         \
     C(REQUEST_MISDIRECTED, "postern_requests_total{outcome=\"misdirected\"}")                      \
     C(REQUEST_NO_UPSTREAM, "postern_requests_total{outcome=\"no_upstream\"}")                      \
@@ -158,6 +161,7 @@ struct postern_worker {
     struct pst_replica_seen reported;  /* what the counters have of the reader already */
     ngx_log_t *log;
     ngx_uint_t https_port;
+    ngx_uint_t http_port;
 };
 extern struct postern_worker postern;
 
@@ -214,6 +218,7 @@ struct postern_request {
     struct postern_entry *app; /* held until the request ends */
     u_char host[PST_REPLICA_NAME_MAX];
     size_t host_len;
+    unsigned hsts : 1; /* the answer tells browsers to stay on HTTPS */
 };
 
 /* The module's part of a request, or NULL; survives internal redirects. */
@@ -227,6 +232,23 @@ ngx_int_t postern_answer(ngx_http_request_t *r, ngx_uint_t status, const char *t
                          const u_char *body, size_t len);
 /* NGX_DECLINED when the request is none of a challenge's; else as postern_answer(). */
 ngx_int_t postern_challenge(ngx_http_request_t *r, const u_char *host, size_t host_len);
+
+/* ---- redirects (ngx_http_postern_redirect.c) ---- */
+
+/* The certificate that a name's ladder gives now: its own first valid step, else the default's
+ * (NULL: only that).  0: none. */
+uint64_t postern_current_cert(const struct pst_replica_name *name, time_t now);
+/* Is that a certificate for this host? */
+ngx_uint_t postern_covers(const struct pst_replica_name *name, const u_char *host, size_t len);
+/* Canonical domain, then force HTTPS.  NGX_DECLINED: the request goes on; else as
+ * postern_answer(). */
+ngx_int_t postern_redirect(ngx_http_request_t *r, struct postern_request *pr,
+                           const struct pst_replica_name *name);
+/* Once, after the configuration: puts HSTS on answers. */
+void postern_redirect_install(void);
+
+/* ---- counters and variables ---- */
+
 ngx_int_t postern_status_handler(ngx_http_request_t *r);
 ngx_int_t postern_add_variables(ngx_conf_t *cf);
 

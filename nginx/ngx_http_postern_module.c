@@ -17,7 +17,8 @@
  *       How much each worker keeps of parsed certificates (about 10 kB each), addresses and last
  *       known records.
  *   postern_public_https_port PORT;          http; 443
- *       The port that clients see, for X-Forwarded-Port.
+ *   postern_public_http_port PORT;           http; 80
+ *       The ports that clients see, for redirects and X-Forwarded-Port.
  *   postern on | off;                        server; off
  *       Certificates and routing of this server block come from the replica.  It must be the
  *       default server of its TLS addresses and needs no ssl_certificate; an ssl_certificate in
@@ -32,7 +33,8 @@
  *
  * Variables, for proxy_set_header (a header set there replaces what the client sent)
  *
- *   $postern_forwarded_port   the public port: postern_public_https_port with TLS, else 80
+ *   $postern_forwarded_port   the public port: postern_public_https_port with TLS, else
+ *                             postern_public_http_port
  *   $postern_request_id       the client's X-Request-ID if it is sane, else a new one
  *   $postern_request_start    t=<Unix seconds>.<ms>, when the request arrived
  *   $postern_app              the app's id, for logs
@@ -74,6 +76,9 @@ static ngx_command_t commands[] = {
     {ngx_string("postern_public_https_port"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
      ngx_conf_set_num_slot, NGX_HTTP_MAIN_CONF_OFFSET,
      offsetof(struct postern_main_conf, https_port), &port_bounds},
+    {ngx_string("postern_public_http_port"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+     ngx_conf_set_num_slot, NGX_HTTP_MAIN_CONF_OFFSET,
+     offsetof(struct postern_main_conf, http_port), &port_bounds},
     {ngx_string("postern"), NGX_HTTP_SRV_CONF | NGX_CONF_FLAG, on_off, NGX_HTTP_SRV_CONF_OFFSET,
      offsetof(struct postern_srv_conf, enable), NULL},
     {ngx_string("postern_unknown_names"), NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_CONF_TAKE1,
@@ -158,6 +163,7 @@ static void *create_main_conf(ngx_conf_t *cf)
     if (c) {
         c->cache_bytes = NGX_CONF_UNSET_SIZE;
         c->https_port = NGX_CONF_UNSET_UINT;
+        c->http_port = NGX_CONF_UNSET_UINT;
     }
     return c;
 }
@@ -192,6 +198,7 @@ static char *init_main_conf(ngx_conf_t *cf, void *conf)
 
     ngx_conf_init_size_value(c->cache_bytes, 96 * 1024 * 1024);
     ngx_conf_init_uint_value(c->https_port, 443);
+    ngx_conf_init_uint_value(c->http_port, 80);
     if (c->replica.len && ngx_conf_full_name(cf->cycle, &c->replica, 0) != NGX_OK)
         return NGX_CONF_ERROR;
     if (c->key) {
@@ -343,6 +350,7 @@ static ngx_int_t postconfiguration(ngx_conf_t *cf)
     if (h == NULL)
         return NGX_ERROR;
     *h = postern_post_read_handler;
+    postern_redirect_install();
     return check_addresses(cf, cmcf);
 }
 
@@ -371,6 +379,7 @@ static ngx_int_t init_process(ngx_cycle_t *cycle)
     if (pmcf->zone->data)
         postern.shared = pmcf->zone->data;
     postern.https_port = pmcf->https_port;
+    postern.http_port = pmcf->http_port;
     if (pmcf->replica.len == 0 || pmcf->key == NULL)
         return NGX_OK;
     if (postern_cache_init(pmcf->cache_bytes, cycle->log) != NGX_OK ||

@@ -1,13 +1,12 @@
 /*
- * What happens to a request, all in POST_READ: challenge, unknown host, misdirected, app.  The
- * result hangs on a cleanup of the request's pool, since an internal redirect (error_page,
- * try_files) clears the modules' contexts; only the balancer and the variables use it afterwards.
+ * What happens to a request, all in POST_READ: challenge, unknown host, misdirected, canonical
+ * domain, force HTTPS, app.  The result hangs on a cleanup of the request's pool, since an internal
+ * redirect (error_page, try_files) clears the modules' contexts; only the balancer and the
+ * variables use it afterwards.
  */
 #include "ngx_http_postern.h"
 
-#include <openssl/x509v3.h>
-
-enum { REQUEST_ID_BYTES = 16, REQUEST_ID_MIN = 8, REQUEST_ID_MAX = 128, HTTP_PORT = 80 };
+enum { REQUEST_ID_BYTES = 16, REQUEST_ID_MIN = 8, REQUEST_ID_MAX = 128 };
 
 /* ---- the module's part of a request ---- */
 
@@ -116,33 +115,6 @@ static ngx_int_t answer_page(ngx_http_request_t *r, const struct page *p)
 
 /* ---- 421 ---- */
 
-/* The certificate that a name's ladder gives now: its own first valid step, else the default's.
- * 0: none. */
-static uint64_t current_cert(const struct pst_replica_name *name, time_t now)
-{
-    const struct pst_replica_step *s =
-        name ? postern_first_valid(name->steps, name->step_n, now) : NULL;
-    struct pst_replica_default def;
-
-    if (s == NULL && postern_find_default(&def) == NGX_OK)
-        s = postern_first_valid(def.steps, def.step_n, now);
-    return s ? s->cert : 0;
-}
-
-/* Without SNI the client was shown the default certificate: only what that covers. */
-static ngx_uint_t default_covers(const u_char *host, size_t len, time_t now)
-{
-    uint64_t id = current_cert(NULL, now);
-    struct postern_entry *e = id ? postern_cert_get(id) : NULL;
-    ngx_uint_t ok;
-
-    if (e == NULL)
-        return 0;
-    ok = X509_check_host(e->u.cert.leaf, (const char *)host, len, 0, NULL) == 1;
-    postern_entry_release(e);
-    return ok;
-}
-
 /* May this host be asked for on this connection?  By look-up, not by the connection's certificate:
  * a resumed session has none. */
 static ngx_uint_t is_directed_here(ngx_http_request_t *r, const struct postern_request *pr,
@@ -159,13 +131,13 @@ static ngx_uint_t is_directed_here(ngx_http_request_t *r, const struct postern_r
     len = postern_connection_sni(r->connection, sni);
     if (len == pr->host_len && ngx_memcmp(sni, pr->host, len) == 0)
         return 1;
+    if (len == 0) /* the client was shown the default certificate */
+        return postern_covers(NULL, pr->host, pr->host_len);
     now = postern_now();
-    if (len == 0)
-        return default_covers(pr->host, pr->host_len, now);
     if (postern_find_name(sni, len, &of_sni) != NGX_OK)
         return 0;
-    cert = current_cert(&of_sni, now);
-    return cert != 0 && cert == current_cert(name, now);
+    cert = postern_current_cert(&of_sni, now);
+    return cert != 0 && cert == postern_current_cert(name, now);
 }
 
 /* ---- the handler ---- */
@@ -189,6 +161,9 @@ static ngx_int_t route(ngx_http_request_t *r, struct postern_request *pr)
         postern_count(REQUEST_UNKNOWN);
         return answer_page(r, &pages[PAGE_UNKNOWN]);
     }
+    rc = postern_redirect(r, pr, &name);
+    if (rc != NGX_DECLINED)
+        return rc;
     pr->app = postern_find_app(name.app, &rc);
     if (pr->app == NULL && rc == NGX_ERROR) {
         postern_count(REQUEST_NO_REPLICA);
@@ -240,7 +215,7 @@ static ngx_int_t var_port(ngx_http_request_t *r, ngx_http_variable_value_t *v, u
 
     if (p == NULL)
         return NGX_ERROR;
-    ngx_uint_t port = r->connection->ssl ? postern.https_port : HTTP_PORT;
+    ngx_uint_t port = r->connection->ssl ? postern.https_port : postern.http_port;
     return var_set(v, p, (size_t)(ngx_sprintf(p, "%ui", port) - p));
 }
 

@@ -389,7 +389,7 @@ def test_forwarded_headers_are_ours(make_edge, backends):
     _, _, body = edge.get("a.test", headers={"X-Request-ID": "abc-123_DEF.4"})
     h = json.loads(body)["headers"]
     assert h["x-request-id"] == "abc-123_DEF.4"
-    assert (h["x-forwarded-proto"], h["x-forwarded-port"]) == ("http", "80")
+    assert (h["x-forwarded-proto"], h["x-forwarded-port"]) == ("http", str(edge.http))
 
 
 def test_several_upstreams_by_weight(make_edge, backends):
@@ -543,6 +543,164 @@ def test_misdirected_requests(make_edge, backends):
 
 
 # ---- challenges ----
+
+# ---- canonical domain, force HTTPS ----
+
+def redirect_edge(make_edge, backends, extra=(), change=None):
+    """force.test forces HTTPS; old.test and shop.apps.test go to www.test; bare.test has no
+    certificate of its own, away.test a canonical domain without one."""
+    edge = make_edge(change=change)
+    r, b = edge.replica, backends("one")
+    d, _, d_line = r.cert_line(edge.issuer, ["*.apps.test"])
+    f, _, f_line = r.cert_line(edge.issuer, ["force.test", "*.wild.test", "both.test"])
+    w, _, w_line = r.cert_line(edge.issuer, ["www.test"])
+    o, _, o_line = r.cert_line(edge.issuer, ["other.test"])
+    build(edge, d_line, f_line, w_line, o_line, ("default", "GEN", step(d)),
+          ("app", "app1", "GEN", "app-one", f"u1={b.address}=1"),
+          name_line("force.test", "app1", "af", step(f)),
+          name_line("*.wild.test", "app1", "af", step(f)),
+          name_line("shop.apps.test", "app1", "f"),
+          name_line("bare.test", "app1", "af"),
+          name_line("wrong.test", "app1", "af", step(o)),
+          name_line("over.test", "app1", "af", step(f, 0, NOW - DAY)),
+          name_line("www.test", "app1", "a", step(w)),
+          ("name", "old.test", "GEN", "app1", "a", "www.test"),
+          ("name", "both.test", "GEN", "app1", "af", "www.test", step(f)),
+          ("name", "away.test", "GEN", "app1", "a", "bare.test"),
+          ("name", "gone.test", "GEN", "app1", "a", "nowhere.test"),
+          ("name", "theirs.test", "GEN", "app2", "a", "www.test"),
+          ("name", "self.test", "GEN", "app1", "a", "self.test", step(f)), *extra)
+    return edge
+
+
+HSTS = "Strict-Transport-Security"
+
+
+def test_force_https(make_edge, backends):
+    edge = redirect_edge(make_edge, backends)
+    https = f"https://force.test:{edge.https}"
+    for path in ("/", "/a/b?c=d&e=%2F", "/a/..//x?", "/%0d%0aX:y"):
+        status, headers, _ = edge.get("force.test", path)
+        assert (status, headers["Location"]) == (301, https + path)
+        assert HSTS not in headers
+    for method in ("HEAD", "POST", "PUT", "DELETE", "OPTIONS"):
+        status, headers, _ = edge.get("force.test", "/x", method=method)
+        assert (status, headers["Location"]) == (301, https + "/x")
+    for host in ("FORCE.test", "force.test:81", "force.test.", "force.test:99999"):
+        assert raw(edge, f"GET /h HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")[1] == \
+            https + "/h"
+    status, headers, body = edge.get("force.test", "/in", tls=True)
+    assert status == 200 and json.loads(body)["path"] == "/in"
+    assert headers[HSTS] == "max-age=31536000"
+    m = edge.metrics()
+    assert m['postern_requests_total{outcome="forced_https"}'] == 13
+
+
+def test_hsts_of_the_app_stays(make_edge, backends):
+    edge = redirect_edge(make_edge, backends)
+    with edge.connect("force.test") as s:
+        s.sendall(b"GET /?hsts=max-age=5 HTTP/1.1\r\nHost: force.test\r\nConnection: close\r\n\r\n")
+        text = s.makefile("rb").read().decode().lower()
+    assert text.count("strict-transport-security") == 1 and "max-age=5\r\n" in text
+    for host in ("www.test", "bare.test"):
+        assert HSTS not in edge.get(host)[1]
+    assert HSTS not in edge.get("www.test", tls=True)[1]
+
+
+def test_force_waits_for_a_certificate_that_covers(make_edge, backends):
+    edge = redirect_edge(make_edge, backends)
+    for host in ("bare.test", "wrong.test", "over.test"):
+        assert edge.get(host)[0] == 200, host
+    assert HSTS not in edge.get("wrong.test", tls=True)[1]
+    # Covered by the platform's default, or by a wildcard.
+    for host in ("shop.apps.test", "x.wild.test"):
+        status, headers, _ = edge.get(host, "/p?q")
+        assert (status, headers["Location"]) == (301, f"https://{host}:{edge.https}/p?q")
+        assert HSTS in edge.get(host, tls=True)[1]
+
+
+def test_canonical_domain(make_edge, backends):
+    edge = redirect_edge(make_edge, backends)
+    status, headers, _ = edge.get("old.test", "/a?b=c")
+    assert (status, headers["Location"]) == (301, f"http://www.test:{edge.http}/a?b=c")
+    assert headers["Cache-Control"] == "no-cache" and HSTS not in headers
+    # With force HTTPS there is one redirect, not two; over TLS it stays there.
+    for tls in (False, True):
+        status, headers, _ = edge.get("both.test", "/a", tls=tls)
+        assert (status, headers["Location"]) == (301, f"https://www.test:{edge.https}/a")
+        assert (HSTS in headers) == tls
+    assert edge.get("www.test")[0] == edge.get("www.test", tls=True)[0] == 200
+    # Not served, unknown, of another app, or the name itself.
+    for host in ("away.test", "gone.test", "self.test"):
+        assert edge.get(host)[0] == 200, host
+    assert edge.get("theirs.test")[0] == 503
+    # It waits no longer once the certificate is there.
+    n, _, line = edge.replica.cert_line(edge.issuer, ["bare.test"])
+    edge.replica.batch(line, name_line("bare.test", "app1", "a", step(n)))
+    assert edge.get("away.test")[0] == 301
+
+
+def test_challenges_and_unknown_hosts_come_before_redirects(make_edge, backends):
+    token = ("challenge", "tok_1", "GEN", "force.test", "tok_1.print", NOW + 1000)
+    edge = redirect_edge(make_edge, backends, [token])
+    well_known = "/.well-known/acme-challenge/"
+    for host in ("force.test", "old.test"):
+        assert edge.get(host, well_known + "test")[2] == b"test"
+    assert edge.get("force.test", well_known + "tok_1")[2] == b"tok_1.print"
+    assert edge.get("force.test", well_known + "foreign")[0] == 301
+    assert edge.get("unknown.test")[0] == 404
+    with edge.connect("www.test") as s:
+        assert edge.request(s, "both.test", "/")[0] == 421
+
+
+def test_redirects_of_odd_requests(make_edge, backends):
+    edge = redirect_edge(make_edge, backends)
+    https = f"https://force.test:{edge.https}"
+    end = "Host: force.test\r\nConnection: close\r\n\r\n"
+    assert raw(edge, f"GET http://force.test?q HTTP/1.1\r\n{end}") == (301, https + "/?q")
+    assert raw(edge, f"GET http://force.test/abs HTTP/1.1\r\n{end}") == (301, https + "/abs")
+    assert raw(edge, f"GET /\u00e9\"<> HTTP/1.1\r\n{end}") == (301, https + "/%C3%A9%22%3C%3E")
+    assert raw(edge, f"GET /old HTTP/1.0\r\n{end}") == (301, https + "/old")
+    assert raw(edge, "GET / HTTP/1.0\r\n\r\n")[0] == 404
+    for host in ("", "a b", "force.test/x", "..", "force.test, www.test", "[::1]"):
+        assert raw(edge, f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")[0] \
+            in (400, 404), host
+    # A body that nobody reads, and what comes behind it on the connection.
+    with socket.create_connection(("127.0.0.1", edge.http), timeout=5) as s:
+        s.sendall(b"POST /p HTTP/1.1\r\nHost: force.test\r\nContent-Length: 5\r\n\r\nhello"
+                  b"GET /next HTTP/1.1\r\n" + end.encode())
+        text = s.makefile("rb").read().decode()
+    assert text.count("HTTP/1.1 301") == 2 and f"Location: {https}/next" in text
+    long = "/" + "x" * 7000
+    assert edge.get("force.test", long)[1]["Location"] == https + long
+
+
+def test_usual_ports_are_not_written(make_edge, backends):
+    edge = redirect_edge(make_edge, backends, change=lambda text: re.sub(
+        r"postern_public_\w+_port \d+;", "", text))
+    assert edge.get("force.test", "/x")[1]["Location"] == "https://force.test/x"
+    assert edge.get("old.test", "/x")[1]["Location"] == "http://www.test/x"
+
+
+def test_redirects_over_h2(make_edge, backends):
+    edge = redirect_edge(make_edge, backends)
+    done = subprocess.run(["curl", "-sk", "--http2", "-D-", "-o/dev/null", "--resolve",
+                           f"both.test:{edge.https}:127.0.0.1",
+                           f"https://both.test:{edge.https}/h2?x=1"],
+                          capture_output=True, text=True, timeout=20)
+    assert done.stdout.startswith("HTTP/2 301")
+    assert f"location: https://www.test:{edge.https}/h2?x=1\n" in done.stdout.replace("\r", "")
+    assert done.stdout.count("strict-transport-security: max-age=31536000") == 1
+
+
+def raw(edge, text):
+    """(status, Location or None) of a request as it is written."""
+    with socket.create_connection(("127.0.0.1", edge.http), timeout=5) as s:
+        s.sendall(text.encode())
+        answer = s.makefile("rb").read().decode(errors="replace")
+    found = re.search(r"\nLocation: (\S+)", answer)
+    return int(answer.split()[1]), found and found[1]
+
 
 def test_challenges(make_edge, backends):
     edge, b = make_edge(), backends("one")

@@ -165,6 +165,8 @@ class Backend:
                 body = json.dumps(value).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
+                if "hsts=" in self.path:
+                    self.send_header("strict-Transport-Security", self.path.split("hsts=")[1])
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -238,7 +240,7 @@ class Edge:
                            "USER": user, "RUN": self.run, "REPLICA": self.root,
                            "KEY": self.key_file, "HTTP": f"127.0.0.1:{self.http}",
                            "HTTPS": f"127.0.0.1:{self.https}",
-                           "HTTPS_PORT": self.https}.items():
+                           "HTTPS_PORT": self.https, "HTTP_PORT": self.http}.items():
             text = text.replace(f"@{key}@", str(value))
         text = text.replace("worker_processes auto;", f"worker_processes {workers};")
         text = text.replace("worker_rlimit_nofile 65536;\n", "")

@@ -383,6 +383,7 @@ class Stack:
                   "RUN": d / "nginx", "REPLICA": d / "replica",
                   "KEY": d / "keys" / "local.key", "HTTP": self.env["EDGE_HTTP_1"],
                   "HTTPS": self.env["EDGE_HTTPS_1"], "HTTPS_PORT": p["https"],
+                  "HTTP_PORT": p["http"],
                   "USER": "user root;" if os.geteuid() == 0 else ""}
         for key, value in values.items():
             sample = sample.replace(f"@{key}@", str(value))
