@@ -61,6 +61,7 @@ static int number(struct pst_dbtx *tx, const struct pst_stmt *stmt, int64_t *ret
 static int compare(struct pst_dbtx *tx, const struct pst_db_opts *opts, size_t *ret_n,
                    struct pst_err *err)
 {
+    int64_t newest = opts->migrations_n ? opts->migrations[opts->migrations_n - 1].version : 0;
     int64_t min_binary = 0;
     size_t n = 0;
 
@@ -69,7 +70,7 @@ static int compare(struct pst_dbtx *tx, const struct pst_db_opts *opts, size_t *
         return rc;
     if (rc == PST_NOTFOUND)
         return pst_fail(err, PST_ECONFIG, "the database's schema table is empty");
-    if (min_binary > (int64_t)opts->migrations_n)
+    if (min_binary > newest)
         return pst_fail(err, PST_ECONFIG,
                         "the database is newer than this program: it needs one that knows schema "
                         "version %" PRId64 ", this one knows %zu; install the newer program",
@@ -137,8 +138,8 @@ static int migrate(struct pst_dbtx *tx, void *arg, struct pst_err *err)
 
 int pst_db_migrate(struct pst_db *db, const struct pst_db_opts *opts, struct pst_err *err)
 {
-    for (size_t k = 0; k < opts->migrations_n; k++)
-        pst_require(opts->migrations[k].version == (int64_t)k + 1);
+    for (size_t k = 1; k < opts->migrations_n; k++)
+        pst_require(opts->migrations[k].version > opts->migrations[k - 1].version);
     struct pst_db_opts copy = *opts;
     return pst_db_tx(db, migrate, &copy, err);
 }

@@ -59,7 +59,7 @@ struct pst_stmt_set {
     size_t n;
 };
 
-/* One step of the schema; version counts 1, 2, ... without gaps (made by scripts/embed-sql). */
+/* One step of the schema; versions rise, gaps are fine (made by scripts/embed-sql). */
 struct pst_migration {
     int64_t version;
     const char *name;
