@@ -98,6 +98,9 @@ const char *pst_cert_time(char to[PST_CERT_TIME_SIZE], int64_t unix_s);
 
 /* ---- reading (collect.c, pem.c) ---- */
 
+/* What may be spent on the passphrases of one request; fuzzers have less patience. */
+extern uint64_t pst_collect_budget;
+
 /* Read all inputs (and the extra certificates). */
 int pst_collect(struct pst_work *w, struct pst_err *err);
 /* One piece of DER.  `label` is the PEM label, NULL without; `number` counts blocks from 1. */

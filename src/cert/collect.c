@@ -2,6 +2,8 @@
 #include "cert_internal.h"
 #include <string.h>
 
+uint64_t pst_collect_budget = PST_KDF_BUDGET;
+
 /* ---- certificates and keys ---- */
 
 static int damaged_cert(struct pst_work *w, size_t number, const struct pst_err *why,
@@ -361,7 +363,7 @@ int pst_collect(struct pst_work *w, struct pst_err *err)
 {
     int rc = PST_OK;
 
-    w->unlock = (struct pst_unlock){w->req->passphrase, PST_KDF_BUDGET};
+    w->unlock = (struct pst_unlock){w->req->passphrase, pst_collect_budget};
     for (size_t i = 0; i < w->req->inputs_n && rc == PST_OK; i++) {
         w->field = w->req->inputs[i].field;
         rc = read_input(w, w->req->inputs[i].data, w->req->inputs[i].len, err);

@@ -173,8 +173,10 @@ static void mend_utf8(char *s)
     }
 }
 
-static int add(struct pst_work *w, const struct pst_find_at *at, struct pst_err *err,
-               const char *fmt, va_list ap)
+__attribute__((format(printf, 4, 0))) static int add(struct pst_work *w,
+                                                     const struct pst_find_at *at,
+                                                     struct pst_err *err, const char *fmt,
+                                                     va_list ap)
 {
     auto_buf struct pst_buf text = PST_BUF(SENTENCE_MAX);
     struct pst_cert_finding f = {.code = at->code, .field = at->field};

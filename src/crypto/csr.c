@@ -91,7 +91,7 @@ static int add_subject(X509_REQ *req, const struct pst_csr_subject *s, struct ps
             int rc = pst_fail(err, PST_EINPUT, "must be %zu to %zu characters%s", p->min, p->max,
                               p->nid == NID_countryName ? ", capital letters as in FR" : "");
 
-            pst_str_copy(err->problem, sizeof err->problem, p->name);
+            pst_err_problem(err, p->name);
             return rc;
         }
         if (X509_NAME_add_entry_by_NID(name, p->nid, p->type, (const unsigned char *)text, -1, -1,
