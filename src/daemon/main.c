@@ -43,7 +43,7 @@ static const struct option flags[] = {
 static const char help[] =
     "usage: posternd [--config FILE] [--set KEY=VALUE]... [COMMAND]\n"
     "The control plane of Postern: API, ACME, DNS, database.  Without a command it runs in the\n"
-    "foreground until SIGTERM; SIGHUP reads the log levels anew.\n"
+    "foreground until SIGTERM; SIGHUP reads log levels and platform certificate anew.\n"
     "\n"
     "  -c, --config FILE     settings (/etc/postern/postern.conf)\n"
     "  -s, --set KEY=VALUE   one setting, over the file's\n"

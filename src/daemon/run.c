@@ -227,7 +227,8 @@ static void stop(struct daemon *d)
     pst_http_free(d->http);
 }
 
-/* Log levels are the only settings that change without a new start. */
+/* Log levels are the only settings that change without a new start; the platform's files are read
+ * at once instead of within the minute. */
 static void reload(struct daemon *d)
 {
     auto_(pst_conf_free) struct pst_conf *fresh = NULL;
@@ -239,6 +240,8 @@ static void reload(struct daemon *d)
         pst_log_err(LOG, "the configuration was not reloaded", &err);
         return;
     }
+    if (pst_daemon_platform(d, &err) < 0)
+        pst_log_err(LOG, "the platform certificate was not reloaded", &err);
     pst_conf_restart_keys(d->conf, fresh, &keys);
     pst_log_info(LOG, "configuration reloaded",
                  pst_kv_s("needs_restart", keys.len ? pst_buf_cstr(&keys) : NULL));

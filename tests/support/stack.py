@@ -90,13 +90,15 @@ def build_dir():
 class Stack:
     """One stack in one folder.  Call up() once, then the parts can be stopped and started."""
 
-    def __init__(self, folder, db="sqlite", conf=None, pebble_env=None, pebble_conf=None, set_=None):
+    def __init__(self, folder, db="sqlite", conf=None, pebble_env=None, pebble_conf=None, set_=None,
+                 agree=True):
         self.dir = Path(folder).resolve()
         self.db = db
         self.conf = conf
         self.pebble_env = pebble_env or {}
         self.pebble_conf = pebble_conf or {}
         self.set = set_ or {}
+        self.agree = agree
         self.state = {"parts": {}, "env": {}}
 
     # ---- state on disk ----
@@ -273,8 +275,8 @@ class Stack:
         (self.dir / "postern.conf").write_text(self._conf(p))
         posternd = build_dir() / "src" / "posternd"
         base = [posternd, "--config", self.dir / "postern.conf"]
-        done = subprocess.run([str(a) for a in base] + ["init", "--contact", "ops@platform.test",
-                              "--agree-terms"], capture_output=True, text=True,
+        init = ["init", "--contact", "ops@platform.test"] + ["--agree-terms"] * self.agree
+        done = subprocess.run([str(a) for a in base] + init, capture_output=True, text=True,
                               stdin=subprocess.DEVNULL)
         if done.returncode:
             raise StackError(f"posternd init: {done.stderr}")
