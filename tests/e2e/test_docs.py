@@ -1,0 +1,123 @@
+"""Every command in README and guides is run, on a system of its own, in the order of the text.
+
+A command that no rule below knows is an error: whoever adds one to a guide says here how it is run.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stack import ROOT, build_dir
+
+GUIDES = ["README.md", "docs/install.md"]
+
+# Commands that a test must not run as they stand, and what is checked instead.
+MAKE = {"demo", "test", "all", "deps", "install", "help"}
+SYSTEM = {"useradd", "install", "runuser"}
+
+
+def commands(guide):
+    """(line of the guide, command) of each sh block, comments dropped, continuations joined."""
+    text = (ROOT / guide).read_text()
+    for block in re.finditer(r"```sh\n(.*?)```", text, re.S):
+        line = text[:block.start()].count("\n") + 2
+        for offset, command in enumerate(block.group(1).replace("\\\n", " ").splitlines()):
+            command = re.sub(r"\s+#.*$", "", command).strip()
+            if command:
+                yield line + offset, command
+
+
+def all_commands():
+    return [pytest.param(guide, line, command, id=f"{guide}:{line}")
+            for guide in GUIDES for line, command in commands(guide)]
+
+
+@pytest.fixture(scope="module")
+def place(shared, tmp_path_factory):
+    """Where the commands run: our programs on the path, a home, a running system."""
+    home = tmp_path_factory.mktemp("docs")
+    path = f"{build_dir()}/src:{os.environ['PATH']}"
+    shared.stack.point("www.example.com")
+    return shared, {**os.environ, "HOME": str(home), "PATH": path}, home
+
+
+def run(place, argv, check=True):
+    _, env, home = place
+    done = subprocess.run(argv, env=env, cwd=home, capture_output=True, text=True, timeout=90,
+                          stdin=subprocess.DEVNULL)
+    if check:
+        assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+    return done
+
+
+def as_tested(place, argv):
+    """The placeholders of the guides, filled in."""
+    system = place[0]
+    values = {"tk-us-...": system.env["POSTERN_TOKEN"],
+              "http://127.0.0.1:8080": system.env["POSTERN_URL"],
+              "127.0.0.1:3000": system.env["BACKEND"]}
+    return [values.get(word, word) for word in argv]
+
+
+def run_make(targets):
+    done = subprocess.run(["make", "-n", *targets], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert set(targets) <= MAKE
+
+
+def run_posternd(place, argv):
+    """Against a configuration of its own; without a command only its settings are checked."""
+    home = place[2]
+    conf = home / "postern.conf"
+    conf.write_text(f"database.url = sqlite:{home}/postern.db\n"
+                    f"keys.master_file = {home}/master.key\n")
+    if "init" in argv:
+        for old in (*home.glob("postern.db*"), *home.glob("master.key")):
+            old.unlink()
+    else:
+        argv = argv + ["--check-config"]
+    run(place, [argv[0], "--config", str(conf), *argv[1:]])
+
+
+def run_postern(place, argv):
+    done = run(place, as_tested(place, argv), check=False)
+    # The guides repeat themselves: what is there already is said so, and stays.
+    assert done.returncode == 0 or "taken" in done.stderr, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("guide, line, command", all_commands())
+def test_command(place, guide, line, command):
+    for part in command.split(" && "):
+        argv = shlex.split(part.split(" > ")[0])
+        if argv[0] == "runuser":
+            argv = argv[argv.index("--") + 1:]
+        if argv[0] == "make":
+            run_make(argv[1:])
+        elif argv[0] in SYSTEM:
+            assert shutil.which(argv[0], path=os.environ["PATH"] + ":/usr/sbin")
+        elif argv[0] == "posternd":
+            run_posternd(place, argv)
+        elif argv[0] == "postern-edged":
+            run(place, [*argv, "--help"])
+        elif argv[0] == "postern":
+            run_postern(place, argv)
+        else:
+            pytest.fail(f"{guide}:{line}: no rule for {argv[0]}")
+
+
+def test_links_in_the_documents_lead_somewhere():
+    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_files_that_the_documents_name_exist():
+    text = "".join((ROOT / g).read_text() for g in (*GUIDES, "CONTRIBUTING.md", "ARCHITECTURE.md"))
+    for name in set(re.findall(r"`((?:src|tests|scripts|docs|examples)/[\w./-]+\w)`", text)):
+        assert (ROOT / name).exists() or Path(name).suffix == "", name
