@@ -82,7 +82,7 @@ static int check_update(const struct pst_dns_update *u, struct pst_err *err)
         return pst_fail(err, PST_REFUSED, "zone or name of an update is not a DNS name");
     if (before_zone(u->name, u->zone) < 0)
         return pst_fail(err, PST_REFUSED, "%s is not in the zone %s", u->name, u->zone);
-    if (len == 0 || len > 255)
+    if (u->txt && (len == 0 || len > 255))
         return pst_fail(err, PST_REFUSED, "a TXT value of %zu bytes: 1 to 255 go into one string",
                         len);
     return PST_OK;
@@ -90,18 +90,19 @@ static int check_update(const struct pst_dns_update *u, struct pst_err *err)
 
 static void add_message(const struct pst_dns_update *u, struct pst_buf *to)
 {
-    size_t txt_len = strlen(u->txt);
-
     add16(to, u->id);
     add16(to, OPCODE_UPDATE << 11);
-    add16(to, 1); /* zone */
-    add16(to, 0); /* prerequisites */
-    add16(to, 1); /* updates */
-    add16(to, 0); /* additional */
+    add16(to, 1);              /* zone */
+    add16(to, 0);              /* prerequisites */
+    add16(to, u->txt ? 1 : 0); /* updates */
+    add16(to, 0);              /* additional */
     add_name(to, u->zone);
     add16(to, PST_DNS_SOA);
     add16(to, CLASS_IN);
+    if (!u->txt)
+        return;
 
+    size_t txt_len = strlen(u->txt);
     add_labels(to, u->name, (size_t)before_zone(u->name, u->zone));
     add16(to, 0xc000 | HEADER_LEN); /* the zone's name, above */
     add16(to, PST_DNS_TXT);

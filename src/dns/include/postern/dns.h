@@ -110,12 +110,12 @@ struct pst_dns_record {
 /* A change that a provider has taken but not yet confirmed; a text to keep, "" when there is
  * nothing to wait for. */
 struct pst_dns_change {
-    char text[200];
+    char text[256];
 };
 
 /*
- * The credentials, the zone (its name goes to ret_zone), and the right to read the records.
- * Writes nothing.  PST_OK, or a fault.
+ * The credentials, the zone (its name, or its id when that is all we know, goes to ret_zone), and
+ * the right to read the records. Writes nothing.  PST_OK, or a fault.
  */
 int pst_dns_check(struct pst_dns_provider *p, const struct pst_dns_record *r,
                   char ret_zone[PST_NAME_SIZE], struct pst_err *err);
@@ -167,7 +167,8 @@ struct pst_dns_look {
     const char *target;
     const char *value;
     bool absent;
-    uint16_t port; /* of the servers; 0: 53 */
+    const char *resolver; /* ask only this one ("192.0.2.53:53", the setting dns.resolver); NULL or
+                             "": the zone's own servers */
 };
 int pst_dns_look(struct pst_resolver *r, const struct pst_dns_look *look, struct pst_dns_seen *ret,
                  struct pst_err *err);

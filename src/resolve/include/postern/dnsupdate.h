@@ -32,7 +32,8 @@ struct pst_tsig_key {
 struct pst_dns_update {
     const char *zone;
     const char *name; /* within the zone, or the zone itself */
-    const char *txt;  /* 1 to 255 bytes */
+    const char *txt;  /* 1 to 255 bytes; NULL: an update without records, which only shows whether
+                         the server takes zone and signature */
     uint32_t ttl_s;   /* of what is added */
     bool remove;
     uint16_t id;
