@@ -92,7 +92,7 @@ def run_postern(place, argv):
 
 @pytest.mark.parametrize("guide, line, command", all_commands())
 def test_command(place, guide, line, command):
-    for part in command.split(" && "):
+    for part in re.split(r" && | \| ", command):
         argv = shlex.split(part.split(" > ")[0])
         if argv[0] == "runuser":
             argv = argv[argv.index("--") + 1:]
