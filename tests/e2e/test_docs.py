@@ -21,12 +21,17 @@ MAKE = {"demo", "test", "all", "deps", "install", "help"}
 SYSTEM = {"useradd", "install", "runuser"}
 
 
+def joined(block):
+    """A line that ends in a backslash or a pipe goes on in the next one."""
+    return block.replace("\\\n", " ").replace("|\n", "| ")
+
+
 def commands(guide):
     """(line of the guide, command) of each sh block, comments dropped, continuations joined."""
     text = (ROOT / guide).read_text()
     for block in re.finditer(r"```sh\n(.*?)```", text, re.S):
         line = text[:block.start()].count("\n") + 2
-        for offset, command in enumerate(block.group(1).replace("\\\n", " ").splitlines()):
+        for offset, command in enumerate(joined(block.group(1)).splitlines()):
             command = re.sub(r"\s+#.*$", "", command).strip()
             if command:
                 yield line + offset, command
