@@ -115,7 +115,8 @@ int pst_collect_stray(struct pst_work *w, const char *what);
 int pst_pem_scan(struct pst_work *w, const char *text, size_t len, struct pst_err *err);
 bool pst_pem_has_block(const char *text, size_t len);
 
-/* Base64 with white space anywhere; false when it is not. */
+/* Base64 with white space anywhere; false when it is not, or when memory is out, which the buffer
+ * remembers. */
 bool pst_pem_decode(const char *from, size_t len, struct pst_buf *to);
 
 /* ---- judging (leaf.c, path.c, judge.c) ---- */

@@ -14,13 +14,16 @@
 #include <postern/cert.h>
 #include <postern/crypto.h>
 #include <postern/crypto_read.h>
+#include <postern/http.h>
 #include <postern/json.h>
+
+#include "fake_http.h"
 
 enum { MANIFEST_MAX = 4 * 1024 * 1024, FILE_MAX = 1024 * 1024, WALL_MS = 20000, SAMPLE = 24 };
 
 struct upload {
     const struct pst_json *entry;
-    struct pst_buf cert, key, extra, roots;
+    struct pst_buf cert, key, extra, roots, aia;
     struct pst_cert_input inputs[2];
     struct pst_secret passphrase;
     const char *names[PST_CERT_NAMES_ASKED_MAX];
@@ -60,6 +63,7 @@ static void unload(struct upload *u)
     pst_buf_wipe(&u->key);
     pst_buf_deinit(&u->extra);
     pst_buf_deinit(&u->roots);
+    pst_buf_deinit(&u->aia);
     pst_secret_deinit(&u->passphrase);
 }
 
@@ -95,6 +99,7 @@ static void prepare(const struct pst_json *entry, struct upload *u)
     load(pst_json_get_text(entry, "key"), &u->key);
     load(pst_json_get_text(entry, "extra"), &u->extra);
     load(pst_json_get_text(entry, "roots"), &u->roots);
+    load(pst_json_get_text(entry, "aia"), &u->aia);
     u->inputs[n++] = (struct pst_cert_input){u->cert.data, u->cert.len, PST_CERT_FIELD_CERT};
     u->inputs[n++] = (struct pst_cert_input){u->key.data, u->key.len, PST_CERT_FIELD_KEY};
     if (passphrase)
@@ -161,15 +166,50 @@ static void check_silence(const struct upload *u, const struct pst_cert_result *
             }
 }
 
+/* The web server that a certificate names, behind a proxy that answers in its place. */
+struct web {
+    struct fake_http *server;
+    struct pst_http *client;
+};
+
+static void web_start(struct web *web, const struct pst_buf *body)
+{
+    auto_buf struct pst_buf answer = PST_BUF(FILE_MAX);
+    struct pst_err err = {0};
+
+    web->server = fake_http_start();
+    pst_buf_printf(&answer, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", body->len);
+    pst_buf_add(&answer, body->data, body->len);
+    fake_http_raw(web->server, NULL, -1, answer.data, answer.len);
+    pst_require(pst_http_new(&web->client,
+                             &(struct pst_http_opts){.proxy = fake_http_url(web->server)},
+                             &err) == PST_OK);
+}
+
+static void web_stop(struct web *web)
+{
+    pst_http_free(web->client);
+    fake_http_stop(web->server);
+}
+
 static void judge(const struct upload *u, const struct pst_cert_process *process, const char *how)
 {
     auto_cert_result struct pst_cert_result r = {0};
     auto_buf struct pst_buf found = PST_BUF(FILE_MAX), wanted = PST_BUF(FILE_MAX);
     const struct pst_json *codes = pst_json_get(u->entry, "codes");
     struct pst_err err = {0};
-    bool accepted = false;
-    int rc = pst_cert_judge(process, NULL, &u->req, &r, &err);
+    struct pst_cert_sources sources = {0};
+    bool accepted = false, fetches = pst_json_get_text(u->entry, "aia") != NULL;
+    struct web web;
+    int rc;
 
+    if (fetches) {
+        web_start(&web, &u->aia);
+        sources.aia = web.client;
+    }
+    rc = pst_cert_judge(process, &sources, &u->req, &r, &err);
+    if (fetches)
+        web_stop(&web);
     if (rc != PST_OK) {
         fail(u, how, "fault:", err.text);
         return;

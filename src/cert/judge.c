@@ -199,7 +199,10 @@ int pst_cert_judge(const struct pst_cert_process *process, const struct pst_cert
     if (rc != PST_OK)
         return rc == PST_REFUSED ? PST_OK : rc;
     rc = one_round(process, req, ret, err);
-    pst_buf_add(&extra, req->extra, req->extra_len);
+    if (req->extra_len > 0)
+        pst_buf_add(&extra, req->extra, req->extra_len);
+    if (rc == PST_OK)
+        rc = pst_buf_check(&extra, "known issuers", err);
     for (int round = 1; rc == PST_OK && sources && ret->missing.is_missing && round < ROUNDS_MAX;
          round++) {
         /* Asked for already, and what came did not do. */

@@ -127,7 +127,8 @@ int pst_judge_key(struct pst_work *w, struct pst_err *err)
     if (rc < 0 ||
         (w->findings_n > before && pst_cert_code_is_error(w->findings[w->findings_n - 1].code)))
         return rc;
-    if (pst_key_verify(w->key->h, err) != PST_OK)
+    rc = pst_key_verify(w->key->h, err);
+    if (rc == PST_REFUSED)
         rc = pst_find(w, PST_CERT_KEY_CORRUPT, err,
                       "The private key is damaged: its parts contradict each other.");
     return rc;

@@ -187,7 +187,8 @@ bool pst_pem_decode(const char *from, size_t len, struct pst_buf *to)
         else if (!strchr(" \t\r\n\v\f", from[i]) || from[i] == 0)
             pst_buf_char(&text, from[i]);
     }
-    return !text.no_memory && text.len > 0 && pst_b64_decode(to, text.data, text.len);
+    to->no_memory |= text.no_memory;
+    return !to->no_memory && text.len > 0 && pst_b64_decode(to, text.data, text.len);
 }
 
 /* The body without white space, when it begins with the headers of an encrypted key. */
@@ -221,7 +222,8 @@ static int read_old_key(struct pst_work *w, const struct block *b, const struct 
     /* The IV of a cipher that is not known has an unknown length: that is told by the reader. */
     if (hex_len > 0 && !pst_pem_decode(text->data + name_len + 1 + hex_len,
                                        text->len - name_len - 1 - hex_len, &body))
-        return block_is_wrong(w, b, "is not valid base64", err);
+        return body.no_memory ? pst_fail_nomem(err, "a private key")
+                              : block_is_wrong(w, b, "is not valid base64", err);
     return pst_collect_old_key(w, dek, pst_buf_cstr(&body), body.len, err);
 }
 

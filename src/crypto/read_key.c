@@ -171,11 +171,14 @@ int pst_key_read_pem_encrypted(const void *body, size_t len, const char *dek,
     rc = pst_secret_set(&text, body, len, err);
     if (rc < 0)
         return rc;
-    if (!pem_decrypt(cipher, iv, unlock, &text))
-        rc = pst_unlock_failed(unlock, err);
-    else if (pst_key_read(text.data, text.len, ret, err) != PST_OK)
+    if (pem_decrypt(cipher, iv, unlock, &text)) {
+        rc = pst_key_read(text.data, text.len, ret, err);
         /* One wrong passphrase in 256 leaves a padding that looks right. */
-        rc = pst_refuse(err, "passphrase", "the passphrase does not open it");
+        if (rc == PST_REFUSED)
+            rc = pst_refuse(err, "passphrase", "the passphrase does not open it");
+    } else {
+        rc = pst_unlock_failed(unlock, err);
+    }
     text.len = whole; /* so that all of it is wiped */
     return rc;
 }
