@@ -110,6 +110,10 @@ static int ready(struct pst_order *o, struct pst_err *err)
 
 int pst_order_account(struct pst_order *o, struct pst_err *err)
 {
+    int64_t held_ms = pst_mono_ms(o->env->o.clock) - o->leased_at_mono_ms;
+
+    if (held_ms > PST_ORDER_LEASE_MS / 2)
+        return pst_fail(err, PST_EDB, "the order was held too long to send anything");
     if (o->call.account.url)
         return PST_OK;
     pthread_mutex_lock(&o->env->lock);

@@ -125,7 +125,7 @@ int pst_finish_issued(struct pst_tx *tx, struct pst_order *o, struct pst_err *er
     return event(tx, o, &d, "certificate.issued", text, err);
 }
 
-int pst_finish_served(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
+int pst_finish_served(struct pst_tx *tx, struct pst_order *o, bool on_top, struct pst_err *err)
 {
     struct pst_domain d;
     struct pst_certificate c = {0};
@@ -148,6 +148,9 @@ int pst_finish_served(struct pst_tx *tx, struct pst_order *o, struct pst_err *er
     rc = pst_domain_update(tx, &d, err);
     if (rc < 0)
         return rc;
+    if (!on_top)
+        return event(tx, o, &d, "certificate.standby",
+                     "every edge has the certificate; the uploaded one is served", err);
     return event(tx, o, &d, "certificate.served",
                  first ? "every edge serves the first certificate"
                        : "every edge serves the renewed certificate",

@@ -3,7 +3,7 @@
 
 #include "order_internal.h"
 
-enum { LEASE_MS = 120 * 1000, DATA_MAX = 64 * 1024 };
+enum { LEASE_MS = PST_ORDER_LEASE_MS, DATA_MAX = 64 * 1024 };
 
 #define TO(s) (1u << PST_ORDER_##s)
 #define ENDS  (TO(FAILED) | TO(WITHDRAWN) | TO(ORDERING))
@@ -150,12 +150,15 @@ static int save(struct save *s, struct pst_err *err)
         o->data.barrier_rev = 0;
         o->data.barrier_at_ms = 0;
     }
+    int64_t now_mono = pst_mono_ms(o->env->o.clock);
     int rc = fill_row(o, s->step, err);
     if (rc == PST_OK)
         rc = pst_store_write(o->env->o.store, save_tx, s, NULL, err);
-    if (rc == PST_OK)
-        o->state = s->step->next;
-    return rc;
+    if (rc != PST_OK)
+        return rc;
+    o->state = s->step->next;
+    o->leased_at_mono_ms = now_mono; /* a save that does not release prolongs the lease */
+    return PST_OK;
 }
 
 /* ---- running ---- */
@@ -250,6 +253,22 @@ static int handle_fault(struct pst_order *o, const struct pst_err *fault, struct
     return save(&s, err);
 }
 
+/* The CA's order is over by its own date: what it still says about it does not matter. */
+static bool expired(const struct pst_order *o)
+{
+    return o->state > PST_ORDER_ORDERING && o->state < PST_ORDER_DEPLOYING && o->data.expires_at &&
+           pst_order_now_ms(o) / 1000 >= o->data.expires_at;
+}
+
+static int begin_again(struct pst_order *o, struct pst_step *step)
+{
+    pst_log_info(LOG, "the CA's order has expired; a new one", pst_kv_s("order", o->row.id),
+                 pst_kv_s("name", o->row.name));
+    pst_order_forget(o);
+    step->next = PST_ORDER_ORDERING;
+    return PST_OK;
+}
+
 static bool goes_on(const struct pst_order *o, const struct pst_step *step)
 {
     return !pst_order_state_ended(step->next) && step->run_at_ms == 0 &&
@@ -288,7 +307,7 @@ static int run_step(struct pst_order *o, bool *ret_on, struct pst_err *err)
     o->call.problem.type = PST_ACME_NONE;
     o->dead = false;
     o->row.problem[0] = '\0';
-    int rc = states[from].run(o, &step, &fault);
+    int rc = expired(o) ? begin_again(o, &step) : states[from].run(o, &step, &fault);
     pst_order_crash_point(from, "exchanged");
     if (rc > 0 && rc != PST_REFUSED)
         rc = pst_unexpected(&fault, rc, states[from].name);
@@ -302,6 +321,8 @@ static int run_step(struct pst_order *o, bool *ret_on, struct pst_err *err)
         rc = handle_fault(o, &fault, &step, err);
     }
     pst_order_crash_point(from, "saved");
+    if (rc == PST_OK && o->state == PST_ORDER_WITHDRAWN && o->env->o.watch)
+        o->env->o.watch(o->env->o.arg, o->row.domain_id, o->row.name);
     *ret_on = rc == PST_OK && goes_on(o, &step);
     if (rc == PST_OK)
         pst_log_debug(LOG, "step", pst_kv_s("order", o->row.id), pst_kv_s("name", o->row.name),

@@ -31,7 +31,7 @@ enum pst_order_state {
     PST_ORDER_STATE__COUNT
 };
 
-enum { PST_URL_SIZE = 2048, PST_TOKEN_SIZE = 129 };
+enum { PST_URL_SIZE = 2048, PST_TOKEN_SIZE = 129, PST_ORDER_LEASE_MS = 120 * 1000 };
 
 /* What an order must remember between steps besides its columns; stored as JSON. */
 struct order_data {
@@ -147,13 +147,15 @@ struct pst_order_fault {
 struct pst_order_decision pst_order_decide(const struct pst_order_fault *f);
 
 /* Delay before the next question after `polls` answers that said "not yet": the CA's Retry-After,
- * else first_ms, doubled up to 5 s. */
+ * else first_ms, doubled up to 5 s, and after about five minutes once a minute. */
 int64_t pst_order_poll_ms(int64_t polls, int64_t retry_after_ms, int64_t first_ms);
 
 /* ---- account.c ---- */
 
-/* Read the account, open its key, register it with the CA when it has no URL yet (one exchange).
- * PST_OK: o->call is ready.  PST_NOTYET: the operator must act first; err.text says what. */
+/* Right before each exchange with the CA: read the account, open its key, register it when it has
+ * no URL yet (one exchange). PST_OK: o->call is ready.  PST_NOTYET: the operator must act first;
+ * err.text says what. PST_EDB: half of the lease is over, so somebody else may soon hold the order:
+ * nothing is sent. */
 int pst_order_account(struct pst_order *o, struct pst_err *err);
 /* The CA does not know the account: register it again before the next order. */
 int pst_order_account_lost(struct pst_order *o, struct pst_err *err);
@@ -176,7 +178,8 @@ int pst_order_budget_block(struct pst_tx *tx, struct pst_order *o, int64_t until
 int pst_finish_failed(struct pst_tx *tx, struct pst_order *o, const struct pst_err *fault,
                       const struct pst_order_decision *d, struct pst_err *err);
 int pst_finish_issued(struct pst_tx *tx, struct pst_order *o, struct pst_err *err);
-int pst_finish_served(struct pst_tx *tx, struct pst_order *o, struct pst_err *err);
+/* on_top: it is what the edges serve; otherwise it stands by below an uploaded one. */
+int pst_finish_served(struct pst_tx *tx, struct pst_order *o, bool on_top, struct pst_err *err);
 /* The CA has said when to renew: o->renew_at_ms. */
 int pst_finish_scheduled(struct pst_tx *tx, struct pst_order *o, struct pst_err *err);
 /* Show a wait or a repeated fault beside the domain. */

@@ -5,6 +5,8 @@ enum {
     REPEAT_MAX_S = 300, /* a CA that is down is asked again at least so often */
     RESTARTS_MAX = 3,   /* a CA that forgets each order has a fault of its own */
     POLL_MAX_MS = 5000,
+    POLL_OFTEN_N = 60, /* about five minutes; then the order is only looked at now and then */
+    POLL_RARE_MS = 60 * 1000,
     DAY_S = 86400,
     SHORT_LIFE_S = 10 * DAY_S,
 };
@@ -41,6 +43,8 @@ int64_t pst_order_poll_ms(int64_t polls, int64_t retry_after_ms, int64_t first_m
 {
     if (retry_after_ms > 0)
         return retry_after_ms;
+    if (polls > POLL_OFTEN_N)
+        return POLL_RARE_MS;
     int64_t wait = first_ms;
     for (int64_t i = 0; i < polls && wait < POLL_MAX_MS; i++)
         wait *= 2;

@@ -80,6 +80,7 @@ static void polls_follow_the_ca_else_grow(void **state)
     assert_int_equal(pst_order_poll_ms(0, 0, 250), 250);
     assert_int_equal(pst_order_poll_ms(2, 0, 250), 1000);
     assert_int_equal(pst_order_poll_ms(50, 0, 250), 5000);
+    assert_int_equal(pst_order_poll_ms(1000, 0, 250), 60000);
 }
 
 /* ---- faults ---- */

@@ -106,13 +106,6 @@ int pst_step_issuing(struct pst_order *o, struct pst_step *ret, struct pst_err *
 
 /* ---- downloading ---- */
 
-static int copy_der(const struct pst_der *from, struct pst_buf *to, struct pst_err *err)
-{
-    *to = (struct pst_buf)PST_BUF(64 * 1024);
-    pst_buf_add(to, from->data, from->len);
-    return pst_buf_check(to, "a certificate", err);
-}
-
 static int64_t new_number(struct pst_rand *rand)
 {
     return 1 + (int64_t)pst_rand_below(rand, INT64_MAX - 1);
@@ -122,37 +115,17 @@ static int64_t new_number(struct pst_rand *rand)
 static int fill_certificate(struct pst_order *o, const struct pst_chain *chain, struct pst_err *err)
 {
     struct pst_certificate *c = &o->issued;
-    const struct pst_cert_info *i = &chain->info;
 
     pst_certificate_deinit(c);
-    *c = (struct pst_certificate){
-        .num = new_number(o->env->o.rand), .not_before = i->not_before, .not_after = i->not_after};
+    *c = (struct pst_certificate){.num = new_number(o->env->o.rand)};
     memcpy(c->id, o->row.certificate_id, sizeof c->id);
     memcpy(c->domain_id, o->row.domain_id, sizeof c->domain_id);
-    pst_str_copy(c->origin, sizeof c->origin, "acme");
-    pst_str_copy(c->key_type, sizeof c->key_type, pst_key_type_name(i->key_type));
-    pst_hex(c->sha256, i->sha256, sizeof i->sha256);
-    pst_str_cut(c->serial, sizeof c->serial, i->serial);
-    pst_str_cut(c->subject, sizeof c->subject, i->subject);
-    pst_str_cut(c->issuer, sizeof c->issuer, i->issuer);
-
-    int rc = copy_der(&chain->leaf, &c->leaf, err);
+    int rc = pst_certificate_fill(c, "acme", chain, err);
     if (rc < 0)
         return rc;
     c->sealed = (struct pst_buf)PST_BUF(PST_SEAL_MAX);
     pst_buf_add(&c->sealed, o->row.sealed.data, o->row.sealed.len);
-    rc = pst_buf_check(&c->sealed, "a sealed key", err);
-    if (rc < 0 || !chain->issuers_n)
-        return rc;
-    c->issuers = pst_zalloc(chain->issuers_n, sizeof *c->issuers);
-    if (!c->issuers)
-        return pst_fail_nomem(err, "a chain");
-    for (; c->issuers_n < chain->issuers_n; c->issuers_n++) {
-        rc = copy_der(&chain->issuers[c->issuers_n], &c->issuers[c->issuers_n], err);
-        if (rc < 0)
-            return rc;
-    }
-    return PST_OK;
+    return pst_buf_check(&c->sealed, "a sealed key", err);
 }
 
 static int check_chain(struct pst_order *o, const struct pst_acme_certificate *got,

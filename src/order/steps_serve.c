@@ -39,7 +39,7 @@ static int judge_ladder(struct pst_tx *tx, struct look *l, struct pst_err *err)
     int rc = pst_certificate_get(tx, l->domain.custom_cert, &custom, err);
     if (rc < 0)
         return rc;
-    l->on_top = rc != PST_OK || custom.not_before > now || custom.not_after < now;
+    l->on_top = rc != PST_OK || custom.not_before > now || custom.not_after <= now;
     pst_certificate_deinit(&custom);
     return PST_OK;
 }
@@ -85,7 +85,12 @@ static bool all_serve(struct look *l, char *why, size_t why_size)
 
 static int also_served(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
 {
-    return pst_finish_served(tx, o, err);
+    return pst_finish_served(tx, o, true, err);
+}
+
+static int also_standby(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
+{
+    return pst_finish_served(tx, o, false, err);
 }
 
 /* Keeps asking: only what was seen is called "In use". */
@@ -124,12 +129,13 @@ static int deploy(struct pst_order *o, struct look *l, struct pst_step *ret, str
     if (l->on_top && !all_serve(l, ret->why, sizeof ret->why))
         return look_again(o, l, ret);
     /* The barrier began with the first look, right after the certificate was stored. */
-    pst_log_info(LOG, "served on every edge", pst_kv_s("order", o->row.id),
-                 pst_kv_s("name", o->row.name), pst_kv_i("edges", (int64_t)l->edges_n),
+    pst_log_info(LOG, l->on_top ? "served on every edge" : "stands by on every edge",
+                 pst_kv_s("order", o->row.id), pst_kv_s("name", o->row.name),
+                 pst_kv_i("edges", (int64_t)l->edges_n),
                  pst_kv_i("stored_to_served_ms",
                           pst_order_now_ms(o) - (o->data.barrier_at_ms - o->env->o.barrier_ms)));
     ret->next = PST_ORDER_SCHEDULING;
-    ret->also = also_served;
+    ret->also = l->on_top ? also_served : also_standby;
     return PST_OK;
 }
 

@@ -145,6 +145,21 @@ def test_a_failed_validation_backs_off_and_recovers(make_system):
     assert client.explain(APP, "late.backoff.test")["failures"] == 0
 
 
+def test_dns_that_left_is_warned_about_and_nothing_else_happens(make_system):
+    """At the renewal DNS points elsewhere: served on, the CA is not asked; back again, renewed."""
+    client = make_system(pebble_conf={"validity": 60})
+    client.app(APP)
+    client.add(APP, "left.dns.test")
+    first = client.sha256("left.dns.test")
+    client.stack.dns("clear-a", host="left.dns.test")
+    seen = client.wait_problem(APP, "left.dns.test", "dns.none", 50)
+    assert seen["word"] == "In use" and seen["record"]
+    assert client.orders_at_ca() == 1 and client.sha256("left.dns.test") == first
+    client.point("left.dns.test")
+    wait_for("the renewal", lambda: client.sha256("left.dns.test") != first, 30)
+    assert client.orders_at_ca() == 2
+
+
 def test_the_budget_is_a_wait_with_a_time_and_a_reason(make_system):
     client = make_system(set_={"acme.certs_limit": "2", "acme.certs_period": "30s"})
     client.app(APP)
