@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include <postern/cert.h>
 #include <postern/conf.h>
 
 enum { JWT_KEY_LEN = 32, QUEUE_PER_WORKER = 64 };
@@ -48,6 +49,23 @@ static int load_key(struct pst_tx *tx, void *arg, struct pst_err *err)
     return rc;
 }
 
+/* A system without public roots judges none. */
+static int load_roots(struct pst_api *api, struct pst_err *err)
+{
+    struct pst_err why = {0};
+
+    api->roots = (struct pst_buf)PST_BUF(PST_CERT_ROOTS_MAX);
+    int rc = pst_cert_roots_load(PST_CERT_ROOTS_FILE, &api->roots, &why);
+    if (rc == PST_ENOMEM)
+        return pst_fail_nomem(err, "the public roots");
+    if (rc != PST_OK) {
+        pst_log_warn("api", "uploads are judged without public roots",
+                     pst_kv_s("file", PST_CERT_ROOTS_FILE), pst_kv_s("why", why.text));
+        pst_buf_deinit(&api->roots);
+    }
+    return PST_OK;
+}
+
 static int listen_all(struct pst_api *api, struct pst_err *err)
 {
     const struct pst_api_opts *o = &api->opts;
@@ -78,6 +96,8 @@ int pst_api_start(struct pst_api **ret, const struct pst_api_opts *opts, struct 
     api->opts = *opts;
     int rc = read_settings(&api->set, opts->conf, err);
     if (rc == PST_OK)
+        rc = load_roots(api, err);
+    if (rc == PST_OK)
         rc = pst_limiter_new(&api->limiter, opts->rand, err);
     if (rc == PST_OK)
         rc = pst_store_write(opts->store, load_key, api, NULL, err);
@@ -101,6 +121,7 @@ void pst_api_stop(struct pst_api *api)
     pst_pool_free(api);
     pst_limiter_free(api->limiter);
     pst_secret_deinit(&api->jwt_key);
+    pst_buf_deinit(&api->roots);
     pst_free(api);
 }
 

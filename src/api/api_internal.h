@@ -11,6 +11,7 @@
 #define POSTERN_API_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@
 enum {
     PST_API_ANSWER_MAX = 4 * 1024 * 1024, /* a page of the feed is 1 MiB, base64 included */
     PST_API_GIVE_UP_MS = 30 * 1000,
+    PST_API_EDGES_MS = 2000, /* how long an answer is held back for slow edges */
     PST_API_REQUEST_ID_MAX = PST_WORD_SIZE - 1,
     PST_ROUTE_PARAMS_MAX = 4,
 };
@@ -88,8 +90,8 @@ struct pst_req;
 /*
  * PST_OK       answered; a write is committed
  * PST_REFUSED  answered with an error; a write is rolled back
- * PST_NOTYET   (PST_TX_NONE only) nothing to say yet: run again when the feed moves or when
- *              req->wait_until_ms has come
+ * PST_NOTYET   (PST_TX_NONE only) nothing to say yet: run again when the feed moves (after
+ *              pst_req_hold(): when edges acknowledge) or when req->wait_until_ms has come
  * negative     a fault: logged, answered with 500 or 503
  *
  * May run again after a rollback, so it changes nothing but `ans`, the database and what
@@ -169,6 +171,10 @@ struct pst_req {
     bool again;            /* has been parked before */
     int64_t wait_until_ms; /* monotonic; long polls */
     uint64_t feed_seen;    /* api->pool.feed_moves when the handler began */
+    uint64_t acks_seen;    /* and api->pool.acks */
+    int64_t hold_rev; /* the answer waits until live edges have this revision; 0: it does not */
+    int64_t hold_until_ms;  /* monotonic */
+    struct pst_answer held; /* what is then answered */
 
     /* Plumbing, under api->pool.lock once the pool has it. */
     struct MHD_Connection *connection;
@@ -193,6 +199,18 @@ int pst_req_effect(struct pst_req *req, enum pst_effect_kind kind, const char *i
 int pst_req_event(struct pst_req *req, struct pst_tx *tx, const char *kind, const char *app_id,
                   const char *domain_id, struct pst_err *err, const char *fmt, ...)
     __attribute__((format(printf, 7, 8)));
+/*
+ * What was changed must be served when it is answered: keep the answer back until every live edge
+ * has acknowledged `rev`, at most PST_API_EDGES_MS.  The handler returns what this returns, and
+ * begins with
+ *
+ *     if (req->hold_rev)
+ *         return pst_req_held(req, ans, err);
+ *
+ * The connection waits suspended, no thread does.  PST_OK, PST_NOTYET, negative.
+ */
+int pst_req_hold(struct pst_req *req, int64_t rev, struct pst_answer *ans, struct pst_err *err);
+int pst_req_held(struct pst_req *req, struct pst_answer *ans, struct pst_err *err);
 /* Decode a part of the body by table; members that it does not name are ignored.  PST_OK, or
  * PST_REFUSED with a 422 that names the field. */
 int pst_req_decode(const struct pst_json *obj, const struct pst_json_field *fields, size_t n,
@@ -243,7 +261,7 @@ struct pst_pool {
     pthread_mutex_t lock;
     pthread_cond_t work, tick;
     struct pst_req_list queued, running, parked;
-    uint64_t feed_moves;
+    uint64_t feed_moves, acks;
     size_t unwritten_n; /* taken by the pool, their answers not yet written */
     bool stopping;
     bool lock_made, work_made, tick_made;
@@ -260,6 +278,8 @@ void pst_pool_free(struct pst_api *api);
 /* Takes a reference when it takes the request.  False: full or stopping. */
 bool pst_pool_add(struct pst_req *req);
 void pst_pool_feed_moved(struct pst_api *api);
+/* An edge has acknowledged `rev`. */
+void pst_pool_acked(struct pst_api *api, int64_t rev);
 /* The server is through with a request: drop its reference. */
 void pst_req_done(struct pst_req *req);
 /* In server.c: make the server go on with an answered request. */
@@ -295,6 +315,8 @@ struct pst_api {
     struct pst_secret jwt_key;
     struct pst_pool pool;
     struct pst_limiter *limiter; /* failed logins by address */
+    struct pst_buf roots;        /* public roots, PEM; empty where the system has none */
+    atomic_int aia_n;            /* uploads that may be fetching an issuer */
     struct pst_listener listeners[PST_API_LISTEN_MAX];
     size_t listeners_n;
 };
@@ -312,6 +334,8 @@ pst_handler pst_apps_list, pst_apps_create, pst_apps_get, pst_apps_put, pst_apps
 pst_handler pst_upstreams_get, pst_upstreams_put;
 pst_handler pst_domains_list, pst_domains_create, pst_domains_get, pst_domains_patch,
     pst_domains_delete, pst_domains_explain;
+pst_handler pst_certificates_check;
+pst_handler pst_requests_list, pst_requests_create, pst_requests_delete;
 pst_handler pst_events_list, pst_events_of_app, pst_health_get;
 pst_handler pst_edges_list, pst_edges_delete, pst_edges_enrol_token;
 pst_handler pst_edge_enrol, pst_edge_snapshot, pst_edge_changes;

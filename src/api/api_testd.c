@@ -15,6 +15,7 @@
 
 #include <postern/api.h>
 #include <postern/base.h>
+#include <postern/cert.h>
 #include <postern/conf.h>
 #include <postern/crypto.h>
 #include <postern/json.h>
@@ -338,6 +339,8 @@ int main(int argc, char **argv)
     struct testd t = {.hooks = PST_BUF(1024 * 1024)};
     static char line[LINE_MAX_LEN];
 
+    if (argc == 2 && pst_streq(argv[1], "--role=parse")) /* as posternd: reads uploads */
+        return pst_cert_parse_child_main();
     if (argc < 2)
         return 2;
     signal(SIGPIPE, SIG_IGN);

@@ -3,10 +3,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include <postern/cert.h>
 #include <postern/crypto_x509.h>
 #include <postern/name.h>
 
 #include "domain_view.h"
+
+enum { SOON_S = 30 * 86400 };
 
 static const char *const step_names[PST_STEP__COUNT] = {
     [PST_STEP_CUSTOM] = "custom",
@@ -108,6 +111,57 @@ static int load_default(struct loader *l)
     return load_step(l, PST_STEP_DEFAULT, local);
 }
 
+/* ---- why ---- */
+
+/* What is to be said of the uploaded certificate, beside what stands in the way of ACME. */
+static void explain_custom(const struct pst_domain_view *v, int64_t now, struct pst_buf *to)
+{
+    static const char *const instead[PST_STEP__COUNT] = {
+        [PST_STEP_ACME] = "its ACME certificate",
+        [PST_STEP_WILDCARD] = "the certificate of the wildcard domain",
+        [PST_STEP_DEFAULT] = "only the platform's default certificate, which browsers refuse,",
+    };
+    const struct pst_certificate *c = &v->steps[PST_STEP_CUSTOM].cert;
+    char until[PST_TIME_SIZE];
+
+    if (!v->steps[PST_STEP_CUSTOM].there)
+        return;
+    pst_time_format(until, c->not_after * 1000);
+    if (now >= c->not_after)
+        pst_buf_printf(to,
+                       "The uploaded certificate ended on %.10s at %.8s UTC; %s is served "
+                       "instead. ",
+                       until, until + 11, instead[v->taken]);
+    else if (now < c->not_before)
+        pst_buf_printf(to, "The time of the uploaded certificate has not begun; %s is served. ",
+                       instead[v->taken]);
+    else if (c->not_after - now <= SOON_S)
+        pst_buf_printf(to,
+                       "The uploaded certificate ends on %.10s at %.8s UTC: upload the renewed "
+                       "one before. ",
+                       until, until + 11);
+}
+
+static void explain(struct pst_domain_view *v, int64_t now)
+{
+    auto_buf struct pst_buf text = PST_BUF(sizeof v->reason - 1);
+    const struct pst_domain *d = v->domain;
+
+    explain_custom(v, now, &text);
+    if (!d->acme_enabled && v->taken == PST_STEP_DEFAULT)
+        pst_buf_printf(&text,
+                       "ACME is switched off for this domain and there is no valid certificate for "
+                       "it%s: upload one, or switch ACME on. ",
+                       v->steps[PST_STEP_CUSTOM].there ? ""
+                                                       : ", so only the platform's default "
+                                                         "certificate is served");
+    else if (d->acme_enabled)
+        pst_buf_str(&text, d->reason);
+    while (text.len && text.data[text.len - 1] == ' ')
+        pst_buf_cut(&text, text.len - 1);
+    pst_str_cut(v->reason, sizeof v->reason, pst_buf_cstr(&text));
+}
+
 int pst_domain_view_load(struct pst_tx *tx, const struct pst_domain *d, int64_t now,
                          struct pst_domain_view *ret, struct pst_err *err)
 {
@@ -137,6 +191,7 @@ int pst_domain_view_load(struct pst_tx *tx, const struct pst_domain *d, int64_t 
         .phase = d->phase,
     };
     ret->status = pst_status_of(&in);
+    explain(ret, now);
     return PST_OK;
 }
 
@@ -157,36 +212,35 @@ bool pst_json_set_time(struct pst_json *j, const char *key, int64_t at_ms)
     return pst_json_set_text(j, key, text);
 }
 
-/* "EC private key - 256 bits": what is told about the key, never the key. */
-static int describe_key(struct pst_tx *tx, const struct pst_certificate *c, char *to,
-                        size_t to_size, struct pst_err *err)
+/* Of certificates that an older version stored: the size stands only in the certificate. */
+static int read_bits(struct pst_tx *tx, const struct pst_certificate *c, int *ret,
+                     struct pst_err *err)
 {
-    static const struct {
-        const char *type, *text;
-    } known[] = {
-        {"p256", "EC private key - 256 bits"},
-        {"p384", "EC private key - 384 bits"},
-        {"p521", "EC private key - 521 bits"},
-        {"ed25519", "Ed25519 private key - 256 bits"},
-    };
-
-    for (size_t i = 0; i < PST_ARRAY_N(known); i++) {
-        if (pst_streq(known[i].type, c->key_type)) {
-            pst_str_copy(to, to_size, known[i].text);
-            return PST_OK;
-        }
-    }
-    /* The size of an RSA key stands only in its certificate. */
     struct pst_certificate whole = {0};
     auto_cert_info struct pst_cert_info info = {0};
+
     int rc = pst_certificate_load(tx, c->num, &whole, err);
     if (rc == PST_OK)
         rc = pst_cert_parse_der(whole.leaf.data, whole.leaf.len, &info, err);
     pst_certificate_deinit(&whole);
     if (rc != PST_OK)
         return rc < 0 ? rc : pst_unexpected(err, rc, "a certificate");
-    snprintf(to, to_size, "RSA private key - %d bits", info.key_bits);
+    *ret = info.key_bits;
     return PST_OK;
+}
+
+/* "EC private key - 256 bits": what is told about the key, never the key. */
+static int describe_key(struct pst_tx *tx, const struct pst_certificate *c, struct pst_buf *to,
+                        struct pst_err *err)
+{
+    enum pst_key_type type = PST_KEY_OTHER;
+    int bits = (int)c->key_bits;
+    int rc = PST_OK;
+
+    pst_key_type_parse(c->key_type, &type);
+    if (!bits)
+        rc = read_bits(tx, c, &bits, err);
+    return rc == PST_OK ? pst_cert_key_words(type, bits, to, err) : rc;
 }
 
 static bool set_certificate(struct pst_json *j, const struct pst_domain_view *v, const char *key)
@@ -207,17 +261,17 @@ int pst_domain_json(struct pst_tx *tx, const struct pst_domain_view *v, struct p
     const struct pst_status *s = &v->status;
     auto_(pst_json_free) struct pst_json *j = pst_json_object();
     bool failed = d->problem[0] && (d->failures > 0 || d->phase == PST_PHASE_BLOCKED);
-    char key[64] = "";
+    auto_buf struct pst_buf key = PST_BUF(64);
 
     if (v->taken != PST_STEP_DEFAULT) {
-        int rc = describe_key(tx, &v->steps[v->taken].cert, key, sizeof key, err);
+        int rc = describe_key(tx, &v->steps[v->taken].cert, &key, err);
         if (rc < 0)
             return rc;
     }
     if (!pst_json_set_text(j, "id", d->id) || !pst_json_set_text(j, "app_id", d->app_id) ||
         !pst_json_set_text(j, "name", d->name) ||
-        !pst_json_set_time(j, "created_at", d->created_at_ms) || !set_certificate(j, v, key) ||
-        !pst_json_set_bool(j, "ssl", s->ssl) ||
+        !pst_json_set_time(j, "created_at", d->created_at_ms) ||
+        !set_certificate(j, v, pst_buf_cstr(&key)) || !pst_json_set_bool(j, "ssl", s->ssl) ||
         !pst_json_set_or_null(j, "ssl_status", s->ssl_status) ||
         !pst_json_set_bool(j, "canonical", d->canonical) ||
         !pst_json_set_bool(j, "letsencrypt_enabled", d->acme_enabled) ||
@@ -228,7 +282,7 @@ int pst_domain_json(struct pst_tx *tx, const struct pst_domain_view *v, struct p
         !pst_json_set_or_null(j, "acme_challenge_error", failed ? d->reason : NULL) ||
         /* ours */
         !pst_json_set_text(j, "ascii", d->ascii) || !pst_json_set_text(j, "word", s->word) ||
-        !pst_json_set_or_null(j, "reason", d->reason) ||
+        !pst_json_set_or_null(j, "reason", v->reason) ||
         !pst_json_set_time(j, "next_try_at", d->next_try_at_ms))
         return pst_fail_nomem(err, "a domain");
     *ret = pst_take(&j);

@@ -28,6 +28,7 @@ struct pst_domain_view {
     struct pst_domain wildcard; /* whose certificate stands on PST_STEP_WILDCARD */
     enum pst_step taken;        /* the first that counts; PST_STEP_DEFAULT if none does */
     struct pst_status status;
+    char reason[1200]; /* why it stands as it does, in sentences for people; "" when all is well */
 };
 void pst_domain_view_deinit(struct pst_domain_view *v);
 #define auto_view __attribute__((cleanup(pst_domain_view_deinit)))

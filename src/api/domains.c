@@ -8,8 +8,7 @@
 #include <postern/name.h>
 
 #include "domain_view.h"
-
-#define NO_UPLOADS "custom certificates are not accepted by this version"
+#include "uploads.h"
 
 /* ---- answers ---- */
 
@@ -22,18 +21,24 @@ static int view_json(struct pst_req *req, struct pst_tx *tx, const struct pst_do
     return rc == PST_OK ? pst_domain_json(tx, &v, ret, err) : rc;
 }
 
+/* With the warnings of an upload beside it, if there was one. */
 static int answer_domain(struct pst_req *req, struct pst_tx *tx, const struct pst_domain *d,
-                         int status, struct pst_answer *ans, struct pst_err *err)
+                         const struct pst_cert_result *uploaded, struct pst_json **ret,
+                         struct pst_err *err)
 {
-    auto_(pst_json_free) struct pst_json *domain = NULL;
+    auto_(pst_json_free) struct pst_json *domain = NULL, *findings = NULL;
     auto_(pst_json_free) struct pst_json *j = pst_json_object();
 
     int rc = view_json(req, tx, d, &domain, err);
+    if (rc == PST_OK && uploaded)
+        rc = pst_cert_findings_json(uploaded, &findings, err);
     if (rc != PST_OK)
         return rc;
-    if (!pst_json_set(j, "domain", pst_take(&domain)))
+    if (!pst_json_set(j, "domain", pst_take(&domain)) ||
+        (findings && !pst_json_set(j, "findings", pst_take(&findings))))
         return pst_fail_nomem(err, "the domain");
-    return pst_answer_json(ans, status, j, err);
+    *ret = pst_take(&j);
+    return PST_OK;
 }
 
 struct listing {
@@ -78,17 +83,20 @@ int pst_domains_list(struct pst_req *req, struct pst_tx *tx, struct pst_answer *
 int pst_domains_get(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
                     struct pst_err *err)
 {
+    auto_(pst_json_free) struct pst_json *j = NULL;
     struct pst_app a;
     struct pst_domain d;
 
     int rc = pst_req_domain(req, tx, &a, &d, ans, err);
-    return rc == PST_OK ? answer_domain(req, tx, &d, 200, ans, err) : rc;
+    if (rc == PST_OK)
+        rc = answer_domain(req, tx, &d, NULL, &j, err);
+    return rc == PST_OK ? pst_answer_json(ans, 200, j, err) : rc;
 }
 
 /* ---- reading the body ---- */
 
 struct domain_body {
-    const char *name, *tlscert, *tlskey;
+    const char *name, *tlscert, *tlskey, *passphrase;
     bool canonical, letsencrypt_enabled;
 };
 
@@ -98,9 +106,21 @@ static const struct pst_json_field fields[] = {
     PST_JSON_FIELD(struct domain_body, name, "name", TEXT, MAYBE, 0),
     PST_JSON_FIELD(struct domain_body, tlscert, "tlscert", TEXT, MAYBE, 0),
     PST_JSON_FIELD(struct domain_body, tlskey, "tlskey", TEXT, MAYBE, 0),
+    PST_JSON_FIELD(struct domain_body, passphrase, "passphrase", TEXT, MAYBE, 0),
     PST_JSON_FIELD(struct domain_body, canonical, "canonical", BOOL, MAYBE, 0),
     PST_JSON_FIELD(struct domain_body, letsencrypt_enabled, "letsencrypt_enabled", BOOL, MAYBE, 0),
 };
+
+/* What is asked of the uploaded certificate: both texts empty take it away. */
+static bool is_upload(const struct domain_body *b)
+{
+    return (b->tlscert && *b->tlscert) || (b->tlskey && *b->tlskey);
+}
+
+static bool is_removal(const struct domain_body *b)
+{
+    return b->tlscert && b->tlskey && !is_upload(b);
+}
 
 static int read_domain(struct pst_req *req, struct domain_body *b, struct pst_answer *ans)
 {
@@ -111,11 +131,9 @@ static int read_domain(struct pst_req *req, struct domain_body *b, struct pst_an
     int rc = pst_req_decode(domain, fields, PST_ARRAY_N(fields), b, ans);
     if (rc != PST_OK)
         return rc;
-    /* Empty ones ask to go back to an ACME certificate, which is how it is anyway. */
-    if (b->tlscert && *b->tlscert)
-        return pst_answer_invalid(ans, "tlscert", NO_UPLOADS);
-    if (b->tlskey && *b->tlskey)
-        return pst_answer_invalid(ans, "tlskey", NO_UPLOADS);
+    if ((b->tlscert || b->tlskey) && !is_upload(b) && !is_removal(b))
+        return pst_answer_invalid(ans, b->tlscert ? "tlskey" : "tlscert",
+                                  "is missing: both must be empty to take the certificate away");
     return PST_OK;
 }
 
@@ -125,7 +143,7 @@ static int read_domain(struct pst_req *req, struct domain_body *b, struct pst_an
 static void set_first_phase(struct pst_domain *d, int64_t now_ms)
 {
     d->problem[0] = d->reason[0] = d->evidence[0] = d->record[0] = '\0';
-    d->next_try_at_ms = 0;
+    d->next_try_at_ms = d->due_at_ms = d->failures = 0;
     d->phase = d->wildcard ? PST_PHASE_MANUAL : PST_PHASE_DNS;
     if (!d->acme_enabled)
         return;
@@ -175,7 +193,7 @@ static int clear_canonical(struct pst_tx *tx, const char *app_id, const char *ex
     }
 }
 
-/* ---- adding ---- */
+/* ---- checks ---- */
 
 /* The names of apps are the platform's to give. */
 static int check_platform(struct pst_tx *tx, const char *ascii, struct pst_answer *ans,
@@ -236,108 +254,270 @@ static int check_limit(struct pst_req *req, struct pst_tx *tx, const struct pst_
     return PST_OK;
 }
 
-static int add_domain(struct pst_req *req, struct pst_tx *tx, struct pst_domain *d,
-                      struct pst_answer *ans, struct pst_err *err)
+/* ---- writing ---- */
+
+/* One POST or PATCH: judged first, without a transaction, then written in one. */
+struct change {
+    struct pst_req *req;
+    struct pst_answer *ans;
+    struct domain_body body;
+    struct pst_domain domain;
+    struct pst_app app;
+    struct pst_upload upload;
+    bool uploads;      /* upload holds an accepted certificate */
+    bool ladder_moved; /* the edges may now serve another certificate */
+    struct pst_json *answer;
+};
+
+static void change_deinit(struct change *c)
 {
+    pst_upload_deinit(&c->upload);
+    pst_json_free(c->answer);
+}
+
+static int judge_upload(struct change *c, const char *domain_id, struct pst_err *err)
+{
+    struct pst_upload *u = &c->upload;
+    struct pst_upload_for to = {.domain_id = domain_id, .ascii = c->domain.ascii};
+
+    if (!is_upload(&c->body))
+        return PST_OK;
+    u->cert = c->body.tlscert;
+    u->key = c->body.tlskey;
+    u->passphrase = c->body.passphrase;
+    int rc = pst_upload_judge(c->req, &to, u, err);
+    if (rc == PST_OK && !u->result.accepted)
+        return pst_upload_refuse(u, c->ans, err);
+    if (rc == PST_OK)
+        rc = pst_upload_prepare(c->req, u, err);
+    c->uploads = rc == PST_OK;
+    return rc;
+}
+
+/* Put the certificate that was judged on the ladder. */
+static int take_upload(struct pst_tx *tx, struct change *c, struct pst_domain *d,
+                       struct pst_err *err)
+{
+    char until[PST_TIME_SIZE];
+
+    int rc = pst_upload_store(tx, &c->upload, d, err);
+    if (rc != PST_OK)
+        return rc;
+    c->ladder_moved = true;
+    pst_time_format(until, c->upload.certificate.not_after * 1000);
+    return pst_req_event(c->req, tx, "certificate.uploaded", d->app_id, d->id, err,
+                         "certificate %s was uploaded, valid until %s",
+                         c->upload.certificate.serial, until);
+}
+
+static int keep_answer(struct pst_tx *tx, struct change *c, const struct pst_domain *d,
+                       struct pst_err *err)
+{
+    pst_json_free(c->answer);
+    c->answer = NULL;
+    return answer_domain(c->req, tx, d, c->uploads ? &c->upload.result : NULL, &c->answer, err);
+}
+
+/* Write, then answer: at once, or when the edges have what they are to serve. */
+static int write_and_answer(struct change *c, pst_tx_fn *fn, int status, struct pst_err *err)
+{
+    int64_t rev = 0;
+
+    int rc = pst_store_write(c->req->api->opts.store, fn, c, &rev, err);
+    if (rc == PST_OK)
+        rc = pst_answer_json(c->ans, status, c->answer, err);
+    return rc == PST_OK && c->ladder_moved && rev ? pst_req_hold(c->req, rev, c->ans, err) : rc;
+}
+
+/* A transaction may run again: what the last run left goes. */
+static void begin_again(struct change *c)
+{
+    c->req->effects_n = 0;
+    c->ladder_moved = false;
+    pst_answer_reset(c->ans);
+}
+
+/* ---- adding: in the transaction ---- */
+
+static int insert_domain(struct pst_tx *tx, struct change *c, struct pst_domain *d,
+                         struct pst_err *err)
+{
+    struct pst_req *req = c->req;
     int rc = pst_domain_insert(tx, d, err);
 
     if (rc == PST_CONFLICT)
-        return pst_answer_invalid(ans, "name", "has already been taken");
+        return pst_answer_invalid(c->ans, "name", "has already been taken");
     if (rc == PST_OK && d->canonical)
         rc = clear_canonical(tx, d->app_id, d->id, err);
     if (rc == PST_OK)
         rc = pst_req_event(req, tx, "domain.added", d->app_id, d->id, err, "%s was added", d->name);
+    if (rc == PST_OK && c->uploads)
+        rc = take_upload(tx, c, d, err);
+    if (rc == PST_OK && c->uploads)
+        rc = pst_domain_update(tx, d, err);
     if (rc == PST_OK)
         rc = pst_req_effect(req, PST_DOMAIN_ADDED, d->id, d->ascii, err);
-    return rc == PST_OK ? answer_domain(req, tx, d, 201, ans, err) : rc;
+    return rc == PST_OK ? keep_answer(tx, c, d, err) : rc;
+}
+
+static int create_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
+{
+    struct change *c = arg;
+    struct pst_domain d = c->domain;
+
+    begin_again(c);
+    int rc = pst_req_app(c->req, tx, &c->app, c->ans, err);
+    if (rc == PST_OK)
+        rc = check_platform(tx, d.ascii, c->ans, err);
+    if (rc == PST_OK)
+        rc = check_limit(c->req, tx, &c->app, c->ans, err);
+    if (rc != PST_OK)
+        return rc;
+    pst_str_copy(d.app_id, sizeof d.app_id, c->app.id);
+    pst_str_copy(d.user_id, sizeof d.user_id, c->app.user_id);
+    d.acme_enabled = c->body.letsencrypt_enabled;
+    d.canonical = c->body.canonical;
+    set_first_phase(&d, pst_wall_ms(c->req->api->opts.clock));
+    return insert_domain(tx, c, &d, err);
+}
+
+static int find_app_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
+{
+    struct change *c = arg;
+
+    return pst_req_app(c->req, tx, &c->app, c->ans, err);
 }
 
 int pst_domains_create(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
                        struct pst_err *err)
 {
-    struct domain_body b = {.letsencrypt_enabled = true};
-    struct pst_domain d = {0};
-    struct pst_app a;
+    __attribute__((cleanup(change_deinit))) struct change c = {
+        .req = req, .ans = ans, .body = {.letsencrypt_enabled = true}};
 
-    int rc = pst_req_app(req, tx, &a, ans, err);
+    (void)tx;
+    if (req->hold_rev)
+        return pst_req_held(req, ans, err);
+    int rc = pst_store_read(req->api->opts.store, find_app_tx, &c, err);
     if (rc == PST_OK)
-        rc = read_domain(req, &b, ans);
+        rc = read_domain(req, &c.body, ans);
     if (rc == PST_OK)
-        rc = check_name(req, &b, &d, ans);
+        rc = check_name(req, &c.body, &c.domain, ans);
     if (rc == PST_OK)
-        rc = check_platform(tx, d.ascii, ans, err);
-    if (rc == PST_OK)
-        rc = check_limit(req, tx, &a, ans, err);
-    if (rc != PST_OK)
-        return rc;
-    pst_str_copy(d.app_id, sizeof d.app_id, a.id);
-    pst_str_copy(d.user_id, sizeof d.user_id, a.user_id);
-    d.acme_enabled = b.letsencrypt_enabled;
-    d.canonical = b.canonical;
-    set_first_phase(&d, pst_wall_ms(req->api->opts.clock));
-    return add_domain(req, tx, &d, ans, err);
+        rc = judge_upload(&c, "", err);
+    return rc == PST_OK ? write_and_answer(&c, create_tx, 201, err) : rc;
 }
 
 /* ---- changing ---- */
 
-static int save_changes(struct pst_req *req, struct pst_tx *tx, struct pst_domain *d,
-                        const struct domain_body *b, struct pst_err *err)
+static int change_acme(struct pst_tx *tx, struct change *c, struct pst_domain *d,
+                       struct pst_err *err)
 {
-    int64_t now_ms = pst_wall_ms(req->api->opts.clock);
-    bool acme_moved = d->acme_enabled != b->letsencrypt_enabled;
-    bool canonical_moved = d->canonical != b->canonical;
+    d->acme_enabled = c->body.letsencrypt_enabled;
+    c->ladder_moved |= d->acme_cert != 0;
+    /* With a certificate there is nothing to begin anew; its renewal keeps its date. */
+    if (!d->acme_cert)
+        set_first_phase(d, pst_wall_ms(c->req->api->opts.clock));
+    else
+        d->next_try_at_ms = d->acme_enabled ? d->due_at_ms : 0;
+    int rc = pst_req_event(c->req, tx, "domain.acme", d->app_id, d->id, err,
+                           "ACME was switched %s for %s", d->acme_enabled ? "on" : "off", d->name);
+    return rc == PST_OK ? pst_req_effect(c->req, PST_DOMAIN_CHANGED, d->id, d->ascii, err) : rc;
+}
+
+static int change_canonical(struct pst_tx *tx, struct change *c, struct pst_domain *d,
+                            struct pst_err *err)
+{
     int rc = PST_OK;
 
-    d->acme_enabled = b->letsencrypt_enabled;
-    d->canonical = b->canonical;
-    /* With a certificate there is nothing to begin anew; its renewal keeps its date. */
-    if (acme_moved && !d->acme_cert)
-        set_first_phase(d, now_ms);
-    else if (acme_moved && !d->acme_enabled)
-        d->next_try_at_ms = 0;
-    d->updated_at_ms = now_ms;
-    if (canonical_moved && d->canonical)
+    d->canonical = c->body.canonical;
+    if (d->canonical)
         rc = clear_canonical(tx, d->app_id, d->id, err);
-    if (rc == PST_OK)
-        rc = pst_domain_update(tx, d, err);
-    if (rc == PST_OK && acme_moved) {
-        rc = pst_req_event(req, tx, "domain.acme", d->app_id, d->id, err,
-                           "ACME was switched %s for %s", d->acme_enabled ? "on" : "off", d->name);
+    if (rc != PST_OK)
+        return rc;
+    return pst_req_event(c->req, tx, "domain.canonical", d->app_id, d->id, err,
+                         "%s is %s canonical", d->name, d->canonical ? "now" : "no longer");
+}
+
+static int remove_upload(struct pst_tx *tx, struct change *c, struct pst_domain *d,
+                         struct pst_err *err)
+{
+    d->custom_cert = 0;
+    c->ladder_moved = true;
+    return pst_req_event(c->req, tx, "certificate.removed", d->app_id, d->id, err,
+                         "the uploaded certificate of %s was taken away", d->name);
+}
+
+static int save_changes(struct pst_tx *tx, struct change *c, struct pst_domain *d,
+                        struct pst_err *err)
+{
+    const struct domain_body *b = &c->body;
+    int rc = PST_OK;
+
+    d->updated_at_ms = pst_wall_ms(c->req->api->opts.clock);
+    if (b->letsencrypt_enabled != d->acme_enabled)
+        rc = change_acme(tx, c, d, err);
+    if (rc == PST_OK && b->canonical != d->canonical)
+        rc = change_canonical(tx, c, d, err);
+    if (rc == PST_OK && c->uploads)
+        rc = take_upload(tx, c, d, err);
+    else if (rc == PST_OK && is_removal(b) && d->custom_cert)
+        rc = remove_upload(tx, c, d, err);
+    return rc == PST_OK ? pst_domain_update(tx, d, err) : rc;
+}
+
+static int patch_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
+{
+    struct change *c = arg;
+    struct pst_domain d;
+
+    begin_again(c);
+    int rc = pst_req_domain(c->req, tx, &c->app, &d, c->ans, err);
+    if (rc != PST_OK)
+        return rc;
+    /* What is not in the body stays as it is now, whoever changed it since the first look. */
+    struct domain_body given = c->body;
+    c->body.canonical = d.canonical;
+    c->body.letsencrypt_enabled = d.acme_enabled;
+    rc = read_domain(c->req, &c->body, c->ans);
+    if (rc == PST_OK &&
+        (is_upload(&given) || is_removal(&given) || c->body.canonical != d.canonical ||
+         c->body.letsencrypt_enabled != d.acme_enabled)) {
+        rc = pst_app_lock(tx, c->app.id, err);
         if (rc == PST_OK)
-            rc = pst_req_effect(req, PST_DOMAIN_CHANGED, d->id, d->ascii, err);
+            rc = save_changes(tx, c, &d, err);
+        if (rc != PST_OK)
+            return rc < 0 ? rc : pst_unexpected(err, rc, "changing a domain");
     }
-    if (rc == PST_OK && canonical_moved)
-        rc = pst_req_event(req, tx, "domain.canonical", d->app_id, d->id, err, "%s is %s canonical",
-                           d->name, d->canonical ? "now" : "no longer");
-    return rc;
+    return rc == PST_OK ? keep_answer(tx, c, &d, err) : rc;
+}
+
+static int find_domain_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
+{
+    struct change *c = arg;
+
+    return pst_req_domain(c->req, tx, &c->app, &c->domain, c->ans, err);
 }
 
 int pst_domains_patch(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
                       struct pst_err *err)
 {
-    struct pst_domain d;
-    struct pst_app a;
+    __attribute__((cleanup(change_deinit))) struct change c = {.req = req, .ans = ans};
 
-    int rc = pst_req_domain(req, tx, &a, &d, ans, err);
+    (void)tx;
+    if (req->hold_rev)
+        return pst_req_held(req, ans, err);
+    int rc = pst_store_read(req->api->opts.store, find_domain_tx, &c, err);
+    if (rc == PST_OK)
+        rc = read_domain(req, &c.body, ans);
     if (rc != PST_OK)
         return rc;
-    struct domain_body b = {.canonical = d.canonical, .letsencrypt_enabled = d.acme_enabled};
-    rc = read_domain(req, &b, ans);
-    if (rc != PST_OK)
-        return rc;
-    if (b.name && !pst_streq(b.name, d.name))
+    if (c.body.name && !pst_streq(c.body.name, c.domain.name))
         return pst_answer_invalid(ans, "name",
                                   "cannot be changed: remove the domain and add the other");
-    if (d.wildcard && b.canonical)
+    if (c.domain.wildcard && c.body.canonical)
         return pst_answer_invalid(ans, "canonical", "a wildcard domain cannot be canonical");
-    if (b.canonical != d.canonical || b.letsencrypt_enabled != d.acme_enabled) {
-        rc = pst_app_lock(tx, a.id, err);
-        if (rc == PST_OK)
-            rc = save_changes(req, tx, &d, &b, err);
-        if (rc != PST_OK)
-            return rc < 0 ? rc : pst_unexpected(err, rc, "changing a domain");
-    }
-    return answer_domain(req, tx, &d, 200, ans, err);
+    rc = judge_upload(&c, c.domain.id, err);
+    return rc == PST_OK ? write_and_answer(&c, patch_tx, 200, err) : rc;
 }
 
 /* ---- removing ---- */

@@ -289,6 +289,8 @@ static int acknowledge(struct poll *p, struct pst_err *err)
         age_ms < ACK_EVERY_MS)
         return PST_OK;
     int rc = pst_store_write(p->req->api->opts.store, write_ack, p, NULL, err);
+    if (rc == PST_OK)
+        pst_pool_acked(p->req->api, p->from.rev);
     /* Removed in this moment: the next request will be told so. */
     return rc == PST_NOTFOUND ? PST_OK : rc;
 }

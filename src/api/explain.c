@@ -132,7 +132,7 @@ static bool set_state(struct pst_json *j, const struct pst_domain_view *v)
            pst_json_set_or_null(j, "letsencrypt_status", v->status.letsencrypt_status) &&
            pst_json_set_text(j, "phase", pst_phase_name(d->phase)) &&
            pst_json_set_or_null(j, "problem", d->problem) &&
-           pst_json_set_or_null(j, "reason", d->reason) &&
+           pst_json_set_or_null(j, "reason", v->reason) &&
            pst_json_set_or_null(j, "evidence", d->evidence) &&
            pst_json_set_or_null(j, "record", d->record) &&
            pst_json_set_time(j, "next_try_at", d->next_try_at_ms) &&

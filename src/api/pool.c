@@ -120,11 +120,38 @@ void pst_pool_feed_moved(struct pst_api *api)
     struct pst_pool *p = &api->pool;
     int64_t now_ms = mono_ms(api);
 
+    struct pst_req *next;
+
     pthread_mutex_lock(&p->lock);
     p->feed_moves++;
-    while (p->parked.head)
-        unpark(p, p->parked.head, now_ms);
+    for (struct pst_req *r = p->parked.head; r; r = next) {
+        next = r->next;
+        if (!r->hold_rev)
+            unpark(p, r, now_ms);
+    }
     pthread_mutex_unlock(&p->lock);
+}
+
+void pst_pool_acked(struct pst_api *api, int64_t rev)
+{
+    struct pst_pool *p = &api->pool;
+    int64_t now_ms = mono_ms(api);
+    struct pst_req *next;
+
+    pthread_mutex_lock(&p->lock);
+    p->acks++;
+    for (struct pst_req *r = p->parked.head; r; r = next) {
+        next = r->next;
+        if (r->hold_rev && r->hold_rev <= rev)
+            unpark(p, r, now_ms);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Has what it waits for happened since its handler looked?  With the lock. */
+static bool moved_since(const struct pst_pool *p, const struct pst_req *req)
+{
+    return req->hold_rev ? req->acks_seen != p->acks : req->feed_seen != p->feed_moves;
 }
 
 /* The handler is through.  With the lock; takes over the worker's reference when it parks. */
@@ -138,7 +165,7 @@ static bool finish(struct pst_pool *p, struct pst_req *req, int rc, struct pst_a
         req->state = PST_REQ_PARKED;
         list_add(&p->parked, req);
         /* A change between the handler's look and now must not be slept over. */
-        if (req->feed_seen != p->feed_moves || mono_ms(req->api) >= req->wait_until_ms)
+        if (moved_since(p, req) || mono_ms(req->api) >= req->wait_until_ms)
             unpark(p, req, mono_ms(req->api));
         pthread_cond_signal(&p->tick);
         return true;
@@ -186,6 +213,7 @@ static void *worker_main(void *arg)
         list_remove(&p->queued, req);
         req->state = PST_REQ_RUNNING;
         req->feed_seen = p->feed_moves;
+        req->acks_seen = p->acks;
         list_add(&p->running, req);
         pthread_mutex_unlock(&p->lock);
         run_one(p, req);

@@ -4,6 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <postern/conf.h>
+
+enum { EDGES_LOOK_MS = 250 };
+
 struct pst_req *pst_req_new(struct pst_api *api)
 {
     struct pst_req *req = pst_zalloc(1, sizeof *req);
@@ -15,6 +19,7 @@ struct pst_req *pst_req_new(struct pst_api *api)
     req->began_ms = pst_mono_ms(api->opts.clock);
     req->body = (struct pst_buf)PST_BUF(api->set.body_max);
     pst_answer_init(&req->answer);
+    pst_answer_init(&req->held);
     pst_id_new(api->opts.rand, req->id);
     pst_str_copy(req->peer, sizeof req->peer, "?");
     return req;
@@ -31,6 +36,7 @@ void pst_req_free(struct pst_req *req)
     pst_json_free(req->json);
     pst_free(req->effects);
     pst_answer_deinit(&req->answer);
+    pst_answer_deinit(&req->held);
     pst_free(req);
 }
 
@@ -119,6 +125,58 @@ int pst_req_domain(struct pst_req *req, struct pst_tx *tx, struct pst_app *ret_a
     return rc == PST_NOTFOUND ? pst_answer_absent(ans, "domain") : rc;
 }
 
+/* ---- answers that wait for the edges ---- */
+
+struct readiness {
+    const struct pst_req *req;
+    int64_t live_n, ready_n;
+};
+
+static int readiness_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
+{
+    struct readiness *r = arg;
+    const struct pst_api *api = r->req->api;
+    int64_t live_ms = pst_conf_int(api->set.conf, PST_CONF_EDGE_LIVE_TIMEOUT) * 1000;
+
+    return pst_edge_readiness(tx, r->req->hold_rev, pst_wall_ms(api->opts.clock), live_ms,
+                              &r->live_n, &r->ready_n, err);
+}
+
+int pst_req_held(struct pst_req *req, struct pst_answer *ans, struct pst_err *err)
+{
+    struct readiness r = {.req = req};
+    int64_t now_ms = pst_mono_ms(req->api->opts.clock);
+
+    int rc = pst_store_read(req->api->opts.store, readiness_tx, &r, err);
+    if (rc != PST_OK)
+        return rc;
+    if (r.ready_n < r.live_n && now_ms < req->hold_until_ms) {
+        /* An edge may acknowledge at another posternd, of which only the database tells. */
+        req->wait_until_ms = now_ms + EDGES_LOOK_MS < req->hold_until_ms ? now_ms + EDGES_LOOK_MS
+                                                                         : req->hold_until_ms;
+        return PST_NOTYET;
+    }
+    if (r.ready_n < r.live_n)
+        pst_log_warn("api", "answered before every edge has the change",
+                     pst_kv_i("edges", r.live_n), pst_kv_i("have_it", r.ready_n),
+                     pst_kv_s("request_id", req->id));
+    struct pst_answer mine = req->held;
+    req->held = *ans;
+    *ans = mine;
+    return PST_OK;
+}
+
+int pst_req_hold(struct pst_req *req, int64_t rev, struct pst_answer *ans, struct pst_err *err)
+{
+    struct pst_answer mine = *ans;
+
+    *ans = req->held;
+    req->held = mine;
+    req->hold_rev = rev;
+    req->hold_until_ms = pst_mono_ms(req->api->opts.clock) + PST_API_EDGES_MS;
+    return pst_req_held(req, ans, err);
+}
+
 /* ---- running ---- */
 
 struct run {
@@ -147,7 +205,7 @@ static int read_body(struct pst_req *req, struct pst_answer *ans, struct pst_err
 {
     struct pst_err why = {0};
 
-    if (!req->route->body)
+    if (!req->route->body || req->again)
         return PST_OK;
     pst_json_free(req->json);
     req->json = NULL;
@@ -257,8 +315,10 @@ int pst_dispatch(struct pst_req *req, struct pst_answer *ans)
         rc = read_body(req, ans, &err);
     if (rc == PST_OK)
         rc = run_route(&r, &err);
-    if (rc == PST_NOTYET && req->route->tx == PST_TX_NONE)
+    if (rc == PST_NOTYET && req->route->tx == PST_TX_NONE) {
+        call_hooks(req);
         return PST_NOTYET;
+    }
     if (rc == PST_OK) {
         call_hooks(req);
     } else if (rc != PST_REFUSED) {

@@ -30,11 +30,15 @@ const struct pst_route pst_routes[] = {
     {PST_PUT,    V1_APP "/upstreams",          pst_upstreams_put,       PST_NEED_WRITER,   PST_TX_WRITE, true,  "Replace the list of an app's upstreams."},
 
     {PST_GET,    V1_APP "/domains",            pst_domains_list,        PST_NEED_USER,     PST_TX_READ,  false, "All domains of an app and the state of their certificates."},
-    {PST_POST,   V1_APP "/domains",            pst_domains_create,      PST_NEED_WRITER,   PST_TX_WRITE, true,  "Add a domain to an app."},
+    {PST_POST,   V1_APP "/domains",            pst_domains_create,      PST_NEED_WRITER,   PST_TX_NONE,  true,  "Add a domain to an app, with a certificate of its own if one is given."},
     {PST_GET,    V1_DOMAIN,                    pst_domains_get,         PST_NEED_USER,     PST_TX_READ,  false, "One domain, by id or name."},
-    {PST_PATCH,  V1_DOMAIN,                    pst_domains_patch,       PST_NEED_WRITER,   PST_TX_WRITE, true,  "Change what is given of a domain."},
+    {PST_PATCH,  V1_DOMAIN,                    pst_domains_patch,       PST_NEED_WRITER,   PST_TX_NONE,  true,  "Change what is given of a domain; its certificate is served when this answers."},
     {PST_DELETE, V1_DOMAIN,                    pst_domains_delete,      PST_NEED_WRITER,   PST_TX_WRITE, false, "Remove a domain from its app."},
     {PST_GET,    V1_DOMAIN "/explain",         pst_domains_explain,     PST_NEED_USER,     PST_TX_READ,  false, "Why a domain is in its state: reason, evidence, record, attempts, ladder."},
+    {PST_GET,    V1_DOMAIN "/csr",             pst_requests_list,       PST_NEED_USER,     PST_TX_READ,  false, "The certificate requests that were made for a domain."},
+    {PST_POST,   V1_DOMAIN "/csr",             pst_requests_create,     PST_NEED_WRITER,   PST_TX_NONE,  true,  "Make a key, which stays here, and a certificate request for it."},
+    {PST_DELETE, V1_DOMAIN "/csr/:csr",        pst_requests_delete,     PST_NEED_WRITER,   PST_TX_WRITE, false, "Forget a certificate request and its key."},
+    {PST_POST,   "/v1/certificates/check",     pst_certificates_check,  PST_NEED_USER,     PST_TX_NONE,  true,  "Judge a certificate as an upload would be, and store nothing."},
 
     {PST_GET,    V1_APP "/events",             pst_events_of_app,       PST_NEED_USER,     PST_TX_READ,  false, "What happened to an app and its domains, newest first."},
     {PST_GET,    "/v1/events",                 pst_events_list,         PST_NEED_OPERATOR, PST_TX_READ,  false, "What happened on the platform, newest first."},

@@ -51,7 +51,7 @@ static void defaults_are_there(void **st)
                         "sqlite:/var/lib/postern/postern.db");
     assert_int_equal(pst_conf_list_n(c, PST_CONF_API_LISTEN), 1);
     assert_string_equal(pst_conf_list_at(c, PST_CONF_API_LISTEN, 0), "127.0.0.1:8080");
-    assert_int_equal(pst_conf_int(c, PST_CONF_API_BODY_MAX), 65536);
+    assert_int_equal(pst_conf_int(c, PST_CONF_API_BODY_MAX), 262144);
     assert_int_equal(pst_conf_int(c, PST_CONF_API_TIMEOUT), 30);
     assert_int_equal(pst_conf_int(c, PST_CONF_ACME_ORDERS_PERIOD), 10800);
     assert_int_equal(pst_conf_int(c, PST_CONF_ACME_CERTS_PERIOD), 604800);

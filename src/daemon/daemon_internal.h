@@ -29,6 +29,7 @@ struct daemon {
     struct pst_gate *gate;
     struct pst_resolver *resolver;
     struct pst_http *http;
+    struct pst_http *aia; /* behind the gate; NULL: uploads.aia is off */
     struct pst_acme_ca *ca;
     struct pst_order_env *orders;
     struct pst_watch *watch;
@@ -72,6 +73,11 @@ int pst_daemon_account(struct daemon *d, const struct account_request *req, stru
 int pst_daemon_platform(void *daemon, struct pst_err *err);
 /* The local CA's root as PEM.  PST_NOTFOUND: there is none. */
 int pst_daemon_local_root(struct daemon *d, struct pst_buf *ret_pem, struct pst_err *err);
+
+/* ---- uploads.c ---- */
+
+/* A job: warns of the end of uploaded certificates 30 and 7 days before, and when it has come. */
+int pst_daemon_uploads(void *daemon, struct pst_err *err);
 
 /* ---- dns.c: the watch, its verdicts and the database ---- */
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <postern/cert.h>
 #include <postern/name.h>
 
 #include "daemon_internal.h"
@@ -166,6 +167,9 @@ int main(int argc, char **argv)
     struct daemon d = {.parts = PTHREAD_MUTEX_INITIALIZER};
     int status;
 
+    /* The process that reads uploads: nothing of what follows is its business. */
+    if (argc == 2 && !strcmp(argv[1], "--role=parse"))
+        return pst_cert_parse_child_main();
     if (!parse(argc, argv, &cli, &status))
         return status;
     if (cli.sample) {

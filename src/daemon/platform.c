@@ -68,12 +68,18 @@ static int local_ca(struct pst_tx *tx, struct work *w, struct pst_buf *key, stru
     return rc;
 }
 
+static int64_t new_num(void)
+{
+    return 1 + (int64_t)pst_rand_below(pst_rand_system(), INT64_MAX - 1);
+}
+
 static void fill_from_info(struct pst_certificate *c, const struct pst_cert_info *i,
                            const char *origin)
 {
     c->not_before = i->not_before;
     c->not_after = i->not_after;
-    c->num = 1 + (int64_t)pst_rand_below(pst_rand_system(), INT64_MAX - 1);
+    c->num = new_num();
+    c->key_bits = i->key_bits;
     pst_str_copy(c->origin, sizeof c->origin, origin);
     pst_str_copy(c->key_type, sizeof c->key_type, pst_key_type_name(i->key_type));
     pst_hex(c->sha256, i->sha256, sizeof i->sha256);
@@ -134,27 +140,6 @@ static int local_is_good(struct pst_tx *tx, struct work *w, int64_t num, bool *r
 
 /* ---- the operator's files ---- */
 
-static int copy_chain(const struct pst_chain *chain, struct pst_certificate *c, struct pst_err *err)
-{
-    c->leaf = (struct pst_buf)PST_BUF(64 * 1024);
-    pst_buf_add(&c->leaf, chain->leaf.data, chain->leaf.len);
-    int rc = pst_buf_check(&c->leaf, "a certificate", err);
-    if (rc < 0 || !chain->issuers_n)
-        return rc;
-    c->issuers = pst_zalloc(chain->issuers_n, sizeof *c->issuers);
-    if (!c->issuers)
-        return pst_fail_nomem(err, "a chain");
-    for (; c->issuers_n < chain->issuers_n; c->issuers_n++) {
-        struct pst_buf *to = &c->issuers[c->issuers_n];
-        *to = (struct pst_buf)PST_BUF(64 * 1024);
-        pst_buf_add(to, chain->issuers[c->issuers_n].data, chain->issuers[c->issuers_n].len);
-        rc = pst_buf_check(to, "a certificate", err);
-        if (rc < 0)
-            return rc;
-    }
-    return PST_OK;
-}
-
 static int read_pair(struct work *w, const char *cert_file, const char *key_file,
                      struct pst_err *err)
 {
@@ -172,6 +157,7 @@ static int read_pair(struct work *w, const char *cert_file, const char *key_file
     if (rc != PST_OK)
         return rc;
     pst_id_new(pst_rand_system(), c->id);
+    c->num = new_num();
     c->sealed = (struct pst_buf)PST_BUF(PST_SEAL_MAX);
     struct pst_pem_pair pair = {cert.data, cert.len, key.data, key.len, w->now};
     rc = pst_cert_load_pem_pair(w->d->keys, &pair, "certificate", c->id, &chain, &c->sealed, &info,
@@ -180,10 +166,7 @@ static int read_pair(struct work *w, const char *cert_file, const char *key_file
         return rc;
     if (!pst_cert_covers(&chain.info, w->wildcard))
         return pst_fail(err, PST_ECONFIG, "the certificate does not cover %s", w->wildcard);
-    rc = copy_chain(&chain, c, err);
-    if (rc == PST_OK)
-        fill_from_info(c, &chain.info, "files");
-    return rc;
+    return pst_certificate_fill(c, "files", &chain, err);
 }
 
 /* Files that are no good are the operator's to mend: what is served already stays. */

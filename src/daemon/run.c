@@ -25,6 +25,7 @@ enum {
     TICKET_PERIOD_S = 12 * HOUR_S,
     TOMBSTONE_S = 30 * DAY_S,
     CERT_KEEP_S = DAY_S, /* a replaced certificate may still be in an edge's last page */
+    ENDING_S = 10,       /* how late the end of an uploaded certificate may be told */
     PROBE_TIMEOUT_MS = 3000,
     RSA_BITS = 2048,
 };
@@ -151,6 +152,7 @@ static int start_sched(struct daemon *d, struct pst_err *err)
     const struct pst_sched_job jobs[] = {
         {"tickets", HOUR_S, job_tickets, d},
         {"platform certificate", MINUTE_S, pst_daemon_platform, d},
+        {"uploaded certificates", ENDING_S, pst_daemon_uploads, d},
         {"sweep", HOUR_S, job_sweep, d},
     };
     struct pst_sched_opts o = {.store = d->store,
@@ -167,12 +169,24 @@ static int start_sched(struct daemon *d, struct pst_err *err)
     return rc;
 }
 
+/* What a certificate says of its issuer is a stranger's word: only through the gate. */
+static int start_aia(struct daemon *d, struct pst_err *err)
+{
+    struct pst_http_opts http = {.gate = d->gate};
+
+    if (!pst_conf_bool(d->conf, PST_CONF_UPLOADS_AIA))
+        return PST_OK;
+    int rc = pst_http_new(&d->aia, &http, err);
+    return rc == PST_OK ? rc : pst_wrap(err, "uploads.aia");
+}
+
 static int start_api(struct daemon *d, struct pst_err *err)
 {
     struct pst_api_opts o = {.store = d->store,
                              .conf = d->conf,
                              .clock = pst_clock_system(),
                              .rand = pst_rand_system(),
+                             .aia = d->aia,
                              .hooks = {.arg = d,
                                        .domain_added = pst_daemon_dns_follow,
                                        .domain_changed = pst_daemon_dns_follow,
@@ -196,8 +210,13 @@ static int ensure_account(struct daemon *d, struct pst_err *err)
 static int start(struct daemon *d, struct pst_err *err)
 {
     static int (*const parts[])(struct daemon *, struct pst_err *) = {
-        ensure_account, pst_daemon_dns_prepare, start_ca,
-        start_orders,   pst_daemon_dns_start,   start_sched,
+        ensure_account,
+        pst_daemon_dns_prepare,
+        start_ca,
+        start_orders,
+        pst_daemon_dns_start,
+        start_sched,
+        start_aia,
         start_api,
     };
     /* Edges need the default certificate and ticket keys in their first snapshot. */
@@ -220,6 +239,7 @@ static void stop(struct daemon *d)
     pthread_mutex_unlock(&d->parts);
 
     pst_api_stop(api);
+    pst_http_free(d->aia);
     pst_sched_stop(sched);
     pst_daemon_dns_end(d); /* orders call the watch, so it outlives the workers */
     pst_order_env_free(d->orders);

@@ -1,9 +1,11 @@
 /* read.c - parsing and getters. */
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <postern/err.h>
+#include <postern/text.h>
 
 #include "json_internal.h"
 
@@ -26,9 +28,17 @@ static void *allocate(size_t size)
     return p;
 }
 
+/* A tree may have held an uploaded key or a token: nothing of it stays in free memory. */
+static void release(void *p)
+{
+    if (p)
+        pst_wipe(p, malloc_usable_size(p));
+    pst_free(p);
+}
+
 static void set_functions(void)
 {
-    json_set_alloc_funcs(allocate, pst_free);
+    json_set_alloc_funcs(allocate, release);
 }
 
 void pst_json_use_own_memory(void)

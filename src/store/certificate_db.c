@@ -2,15 +2,21 @@
 #include "store_internal.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include <postern/crypto.h>
+#include <postern/crypto_read.h>
 
 #define HEAD_COLS                                                                                  \
     "id, num, domain_id, origin, key_type, sha256, serial, subject, issuer, not_before, "          \
-    "not_after, created_at_ms"
+    "not_after, created_at_ms, key_bits"
 #define HEAD_TYPES                                                                                 \
     "tittttttt"                                                                                    \
-    "iii"
+    "iiii"
+
+/* The warning that is due at $1, whatever was given. */
+#define DUE_WARNING                                                                                \
+    "CASE WHEN c.not_after <= $1 THEN 3 WHEN c.not_after <= $1 + 604800 THEN 2 ELSE 1 END"
 
 /* No ladder names it. */
 #define LOOSE                                                                                      \
@@ -30,14 +36,18 @@ enum {
     UNLINK,
     DELETE,
     SWEEP_ISSUERS,
+    KNOWN,
+    ENDING,
+    WARNED,
 };
 
-enum { ISSUER_KEY_SIZE = 17, SWEEP_MAX = 1000 };
+enum { ISSUER_KEY_SIZE = 17, SWEEP_MAX = 1000, DER_MAX = 64 * 1024 };
 
 static const struct pst_stmt stmts[] = {
     [INSERT] = {.name = "certificate.insert",
                 .sql = "INSERT INTO certificates (" HEAD_COLS ", loose_at_ms, leaf, sealed) "
-                       "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                       "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+                       "$16)",
                 .args = HEAD_TYPES "ibb",
                 .cols = ""},
     [GET] = {.name = "certificate.get",
@@ -49,8 +59,11 @@ static const struct pst_stmt stmts[] = {
               .args = "i",
               .cols = HEAD_TYPES "bb"},
     [ISSUER_PUT] = {.name = "certificate.issuer-put",
-                    .sql = "INSERT INTO issuers (key, der) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-                    .args = "tb",
+                    .sql = "INSERT INTO issuers (key, der, subject_sha256) VALUES ($1, $2, $3) "
+                           "ON CONFLICT (key) DO UPDATE SET "
+                           "subject_sha256 = excluded.subject_sha256 "
+                           "WHERE issuers.subject_sha256 <> excluded.subject_sha256",
+                    .args = "tbt",
                     .cols = ""},
     [LINK] = {.name = "certificate.link",
               .sql = "INSERT INTO certificate_issuers (certificate_id, pos, issuer_key) "
@@ -86,6 +99,22 @@ static const struct pst_stmt stmts[] = {
                               "RETURNING key",
                        .args = "",
                        .cols = "t"},
+    [KNOWN] = {.name = "certificate.known",
+               .sql = "SELECT der FROM issuers WHERE subject_sha256 = $1 ORDER BY key LIMIT 8",
+               .args = "t",
+               .cols = "b"},
+    [ENDING] = {.name = "certificate.ending",
+                .sql = "SELECT d.app_id, d.id, d.name, c.num, c.not_after, " DUE_WARNING
+                       " FROM certificates c JOIN domains d ON d.custom_cert = c.num "
+                       "WHERE c.origin = 'custom' AND c.warned < 3 "
+                       "AND c.not_after <= $1 + 2592000 AND c.warned < " DUE_WARNING
+                       " ORDER BY c.not_after LIMIT $2",
+                .args = "ii",
+                .cols = "tttiii"},
+    [WARNED] = {.name = "certificate.warned",
+                .sql = "UPDATE certificates SET warned = $1 WHERE num = $2",
+                .args = "ii",
+                .cols = ""},
 };
 PST_STORE_SQL(certificate);
 
@@ -102,16 +131,67 @@ void pst_certificate_deinit(struct pst_certificate *c)
 
 /* ---- writing ---- */
 
+static int copy_der(const struct pst_der *from, struct pst_buf *to, struct pst_err *err)
+{
+    *to = (struct pst_buf)PST_BUF(DER_MAX);
+    pst_buf_add(to, from->data, from->len);
+    return pst_buf_check(to, "a certificate", err);
+}
+
+int pst_certificate_fill(struct pst_certificate *c, const char *origin,
+                         const struct pst_chain *chain, struct pst_err *err)
+{
+    const struct pst_cert_info *i = &chain->info;
+
+    c->not_before = i->not_before;
+    c->not_after = i->not_after;
+    c->key_bits = i->key_bits;
+    pst_str_copy(c->origin, sizeof c->origin, origin);
+    pst_str_copy(c->key_type, sizeof c->key_type, pst_key_type_name(i->key_type));
+    pst_hex(c->sha256, i->sha256, sizeof i->sha256);
+    pst_str_cut(c->serial, sizeof c->serial, i->serial);
+    pst_str_cut(c->subject, sizeof c->subject, i->subject);
+    pst_str_cut(c->issuer, sizeof c->issuer, i->issuer);
+    int rc = copy_der(&chain->leaf, &c->leaf, err);
+    if (rc < 0 || chain->issuers_n == 0)
+        return rc;
+    c->issuers = pst_zalloc(chain->issuers_n, sizeof *c->issuers);
+    if (!c->issuers)
+        return pst_fail_nomem(err, "a chain");
+    while (rc == PST_OK && c->issuers_n < chain->issuers_n) {
+        rc = copy_der(&chain->issuers[c->issuers_n], &c->issuers[c->issuers_n], err);
+        c->issuers_n++;
+    }
+    return rc;
+}
+
+/* By it a missing issuer is found.  What cannot be read is just not found. */
+static int subject_of(const struct pst_buf *der, char to[PST_SHA256_HEX_SIZE], struct pst_err *err)
+{
+    uint8_t sha256[32];
+
+    int rc = pst_der_subject_sha256(der->data, der->len, sha256, err);
+    if (rc == PST_EINPUT)
+        memset(sha256, 0, sizeof sha256);
+    else if (rc < 0)
+        return rc;
+    pst_hex(to, sha256, sizeof sha256);
+    return PST_OK;
+}
+
 static int put_issuer(struct pst_tx *tx, const char *certificate_id, size_t pos,
                       const struct pst_buf *der, struct pst_err *err)
 {
-    char key[PST_SHA256_HEX_SIZE];
+    char key[PST_SHA256_HEX_SIZE], subject[PST_SHA256_HEX_SIZE];
 
     int rc = pst_sha256_hex(der->data, der->len, key, err);
+    if (rc == PST_OK)
+        rc = subject_of(der, subject, err);
     if (rc != PST_OK)
         return rc;
     key[ISSUER_KEY_SIZE - 1] = '\0';
-    rc = pst_change(tx, &stmts[ISSUER_PUT], PST_DONE, err, pst_t(key), pst_b(der->data, der->len));
+    rc = pst_change(tx, &stmts[ISSUER_PUT], PST_DONE, err, pst_t(key), pst_b(der->data, der->len),
+                    pst_t(subject));
     if (rc == PST_OK)
         rc = pst_touch(tx, "issuer", key, false, err);
     if (rc < 0)
@@ -136,12 +216,12 @@ int pst_certificate_insert(struct pst_tx *tx, struct pst_certificate *c, struct 
     pst_record_new(tx, c->id, &c->created_at_ms);
     if (c->num == 0)
         c->num = new_num(tx->store->rand);
-    int rc =
-        pst_db_exec(tx->db, &stmts[INSERT], NULL, err, pst_t(c->id), pst_i(c->num),
-                    pst_t(c->domain_id), pst_t(c->origin), pst_t(c->key_type), pst_t(c->sha256),
-                    pst_t(c->serial), pst_t(c->subject), pst_t(c->issuer), pst_i(c->not_before),
-                    pst_i(c->not_after), pst_i(c->created_at_ms), pst_i(pst_tx_now_ms(tx)),
-                    pst_b(c->leaf.data, c->leaf.len), pst_b(c->sealed.data, c->sealed.len));
+    int rc = pst_db_exec(tx->db, &stmts[INSERT], NULL, err, pst_t(c->id), pst_i(c->num),
+                         pst_t(c->domain_id), pst_t(c->origin), pst_t(c->key_type),
+                         pst_t(c->sha256), pst_t(c->serial), pst_t(c->subject), pst_t(c->issuer),
+                         pst_i(c->not_before), pst_i(c->not_after), pst_i(c->created_at_ms),
+                         pst_i(c->key_bits), pst_i(pst_tx_now_ms(tx)),
+                         pst_b(c->leaf.data, c->leaf.len), pst_b(c->sealed.data, c->sealed.len));
     for (size_t k = 0; rc == PST_OK && k < c->issuers_n; k++)
         rc = put_issuer(tx, c->id, k, &c->issuers[k], err);
     return rc == PST_OK ? pst_touch_num(tx, "cert", c->num, false, err) : rc;
@@ -203,6 +283,7 @@ static void read_head(struct pst_reader *r, struct pst_certificate *c)
     c->not_before = pst_read_i(r);
     c->not_after = pst_read_i(r);
     c->created_at_ms = pst_read_i(r);
+    c->key_bits = pst_read_i(r);
 }
 
 int pst_certificate_get(struct pst_tx *tx, int64_t num, struct pst_certificate *ret,
@@ -261,4 +342,56 @@ int pst_certificate_load(struct pst_tx *tx, int64_t num, struct pst_certificate 
     else
         pst_certificate_deinit(&c);
     return rc;
+}
+
+/* ---- known issuers ---- */
+
+int pst_issuer_known(struct pst_tx *tx, const uint8_t subject_sha256[32], struct pst_buf *ret_pem,
+                     struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+    char hex[PST_SHA256_HEX_SIZE];
+
+    pst_hex(hex, subject_sha256, 32);
+    int rc = pst_db_query(tx->db, &stmts[KNOWN], &rows, err, pst_t(hex));
+    if (rc == PST_OK && pst_rows_n(rows) == 0)
+        return PST_NOTFOUND;
+    while (rc == PST_OK && pst_rows_next(rows)) {
+        size_t len;
+        const void *der = pst_col_b(rows, 0, &len);
+        pst_pem_write(der, len, "CERTIFICATE", ret_pem);
+        rc = pst_buf_check(ret_pem, "known issuers", err);
+    }
+    return rc;
+}
+
+/* ---- the end of uploaded ones ---- */
+
+int pst_certificate_each_ending(struct pst_tx *tx, int64_t now, size_t limit,
+                                int (*fn)(const struct pst_ending *e, void *arg), void *arg,
+                                struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_db_query(tx->db, &stmts[ENDING], &rows, err, pst_i(now), pst_i((int64_t)limit));
+    while (rc == PST_OK && pst_rows_next(rows)) {
+        struct pst_reader r = {.rows = rows, .err = err};
+        struct pst_ending e;
+        pst_read_text(&r, e.app_id);
+        pst_read_text(&r, e.domain_id);
+        pst_read_text(&r, e.name);
+        e.num = pst_read_i(&r);
+        e.not_after = pst_read_i(&r);
+        e.due = (enum pst_warning)pst_read_i(&r);
+        rc = pst_reader_end(&r, "an uploaded certificate");
+        if (rc == PST_OK)
+            rc = fn(&e, arg);
+    }
+    return rc;
+}
+
+int pst_certificate_warned(struct pst_tx *tx, int64_t num, enum pst_warning given,
+                           struct pst_err *err)
+{
+    return pst_db_exec(tx->db, &stmts[WARNED], NULL, err, pst_i(given), pst_i(num));
 }

@@ -342,7 +342,9 @@ int pst_domain_update(struct pst_tx *tx, const struct pst_domain *d, struct pst_
     if (rc != PST_OK)
         return rc;
     tx->wake |= old.due_at_ms != d->due_at_ms || old.acme_enabled != d->acme_enabled;
-    return tell_edges(tx, &old, d, err);
+    if (old.acme_enabled && !d->acme_enabled)
+        rc = pst_order_end_of(tx, d->id, "ACME was switched off for the domain.", err);
+    return rc == PST_OK ? tell_edges(tx, &old, d, err) : rc;
 }
 
 int pst_domain_delete(struct pst_tx *tx, const char *id, struct pst_err *err)
@@ -352,7 +354,9 @@ int pst_domain_delete(struct pst_tx *tx, const char *id, struct pst_err *err)
     int rc = pst_domain_get(tx, id, &d, err);
     if (rc != PST_OK)
         return rc;
-    rc = pst_order_end_of(tx, id, err);
+    rc = pst_order_end_of(tx, id, "The domain was deleted.", err);
+    if (rc == PST_OK)
+        rc = pst_request_delete_all(tx, id, err);
     if (rc == PST_OK)
         rc = pst_db_exec(tx->db, &stmts[DELETE], NULL, err, pst_t(id));
     if (rc == PST_OK)

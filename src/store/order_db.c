@@ -112,9 +112,8 @@ static const struct pst_stmt stmts[] = {
     [END_OF] = {.name = "order.end-of",
                 .sql = "UPDATE orders SET ended_at_ms = $1, lease_token = lease_token + 1, "
                        "lease_owner = '', lease_until_ms = 0, "
-                       "detail = 'The domain was deleted.' "
-                       "WHERE domain_id = $2 AND ended_at_ms = 0",
-                .args = "it",
+                       "detail = $2 WHERE domain_id = $3 AND ended_at_ms = 0",
+                .args = "itt",
                 .cols = ""},
 };
 PST_STORE_SQL(order);
@@ -273,8 +272,8 @@ int pst_order_wake(struct pst_tx *tx, const char *account_id, int64_t now_ms, st
     return rc == PST_DONE ? PST_OK : rc;
 }
 
-int pst_order_end_of(struct pst_tx *tx, const char *domain_id, struct pst_err *err)
+int pst_order_end_of(struct pst_tx *tx, const char *domain_id, const char *why, struct pst_err *err)
 {
-    return pst_db_exec(tx->db, &stmts[END_OF], NULL, err, pst_i(pst_tx_now_ms(tx)),
+    return pst_db_exec(tx->db, &stmts[END_OF], NULL, err, pst_i(pst_tx_now_ms(tx)), pst_t(why),
                        pst_t(domain_id));
 }

@@ -23,7 +23,7 @@ struct pst_tx {
     int64_t rev; /* feed revision made, 0: none */
 };
 
-enum { PST_STORE_SETS = 16 };
+enum { PST_STORE_SETS = 17 };
 
 struct pst_store {
     struct pst_db *db;
@@ -43,8 +43,8 @@ struct pst_store {
 extern const struct pst_stmt_set pst_store_sql_account, pst_store_sql_app, pst_store_sql_budget,
     pst_store_sql_certificate, pst_store_sql_challenge, pst_store_sql_domain, pst_store_sql_edge,
     pst_store_sql_event, pst_store_sql_feed, pst_store_sql_keys, pst_store_sql_meta,
-    pst_store_sql_order, pst_store_sql_platform, pst_store_sql_ticket, pst_store_sql_touch,
-    pst_store_sql_user;
+    pst_store_sql_order, pst_store_sql_platform, pst_store_sql_request, pst_store_sql_ticket,
+    pst_store_sql_touch, pst_store_sql_user;
 
 extern const struct pst_migration pst_store_migrations[];
 extern const size_t pst_store_migrations_n;
@@ -75,8 +75,11 @@ int pst_platform_name_set(struct pst_tx *tx, const char *app_id, const char *app
 /* A ladder stopped naming this certificate (0: none). */
 int pst_certificate_loose(struct pst_tx *tx, int64_t num, struct pst_err *err);
 
-/* The domain is deleted: its open order ends and whoever works on it loses the lease. */
-int pst_order_end_of(struct pst_tx *tx, const char *domain_id, struct pst_err *err);
+/* The domain's open order ends and whoever works on it loses the lease. */
+int pst_order_end_of(struct pst_tx *tx, const char *domain_id, const char *why,
+                     struct pst_err *err);
+/* The domain is deleted: so are its certificate requests. */
+int pst_request_delete_all(struct pst_tx *tx, const char *domain_id, struct pst_err *err);
 
 /* ---- keys of the keyring ---- */
 

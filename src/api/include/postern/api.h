@@ -25,6 +25,7 @@ struct pst_api;
 struct pst_clock;
 struct pst_conf;
 struct pst_err;
+struct pst_http;
 struct pst_rand;
 struct pst_store;
 
@@ -54,6 +55,8 @@ struct pst_api_opts {
     const char *const *listen;
     size_t listen_n;            /* at most PST_API_LISTEN_MAX */
     struct pst_api_hooks hooks; /* copied */
+    struct pst_http *aia;       /* behind the gate: fetches missing issuers of uploads; NULL: none
+                                   are fetched */
 };
 
 /*

@@ -30,7 +30,7 @@ K(API_LISTEN, "api.listen", POSTERND, LIST, "listen", "127.0.0.1:8080", 1, 16, R
     "Where the API listens: address:port, or unix: with the path of a socket. Put nginx in front of it for the outside.") \
 K(API_PUBLIC_URL, "api.public_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \
     "The URL under which clients reach the API, for links in answers.") \
-K(API_BODY_MAX, "api.body_max", POSTERND, SIZE, "bytes", "64K", 1024, 1048576, RESTART, \
+K(API_BODY_MAX, "api.body_max", POSTERND, SIZE, "bytes", "256K", 1024, 1048576, RESTART, \
     "Largest request body that the API accepts; more is answered with 413.") \
 K(API_WORKERS, "api.workers", POSTERND, INT, "threads", "8", 1, 256, RESTART, \
     "Threads that answer API requests.") \
@@ -75,7 +75,11 @@ K(GATE_ALLOW, "gate.allow", POSTERND, LIST, "network", "", 0, 64, RESTART, \
 K(UPSTREAM_ALLOW, "upstream.allow", POSTERND, LIST, "network", "", 0, 64, RESTART, \
     "Networks in which customers may place the upstreams of their apps.") \
 K(APP_DOMAINS_MAX, "app.domains_max", POSTERND, INT, "domains", "20", 1, 10000, RESTART, \
-    "Most domains that one app may have.")
+    "Most domains that one app may have.") \
+K(UPLOADS_AIA, "uploads.aia", POSTERND, BOOL, "", "false", 0, 1, RESTART, \
+    "Fetch a missing intermediate of an uploaded certificate over plain HTTP from where the certificate says it is.") \
+K(UPLOADS_RSA_BITS_MAX, "uploads.rsa_bits_max", POSTERND, INT, "bits", "4096", 2048, 16384, RESTART, \
+    "Longest RSA key of an uploaded certificate. Longer ones cost an edge much time in each handshake.")
 
 #define PST_CONF_KEYS_ACME(K)                                                                      \
 K(ACME_DIRECTORY, "acme.directory", POSTERND, TEXT, "url", "https://acme-v02.api.letsencrypt.org/directory", 1, 2048, RESTART, \

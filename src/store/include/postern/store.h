@@ -35,6 +35,7 @@
 #include <postern/rand.h>
 #include <postern/text.h>
 
+struct pst_chain;
 struct pst_clock;
 struct pst_err;
 struct pst_keyring;
@@ -231,7 +232,8 @@ int pst_domain_each(struct pst_tx *tx, const char *app_id,
                     int (*fn)(const struct pst_domain *d, void *arg), void *arg,
                     struct pst_err *err);
 int pst_domain_count(struct pst_tx *tx, const char *app_id, int64_t *ret_n, struct pst_err *err);
-/* All mutable fields.  The edges are told only when what they need changed. */
+/* All mutable fields.  The edges are told only when what they need changed.  Switching ACME off
+ * ends an open order: whoever works on it finds its lease gone and says no more to the CA. */
 int pst_domain_update(struct pst_tx *tx, const struct pst_domain *d, struct pst_err *err);
 /* Ends its open order and releases the name.  PST_NOTFOUND. */
 int pst_domain_delete(struct pst_tx *tx, const char *id, struct pst_err *err);
@@ -261,6 +263,7 @@ struct pst_certificate {
     char domain_id[PST_ID_SIZE]; /* "" for the platform's own */
     char origin[16];             /* "acme", "custom", "files", "local" */
     char key_type[16];           /* "p256", "p384", "p521", "rsa", "ed25519" */
+    int64_t key_bits;            /* 0: not known, stored by an older version */
     char sha256[65];             /* hex, of the leaf's DER */
     char serial[64];             /* hex */
     char subject[PST_HOST_SIZE];
@@ -274,6 +277,10 @@ struct pst_certificate {
 };
 void pst_certificate_deinit(struct pst_certificate *c);
 
+/* Fill an empty record with what stands in a checked chain, and copies of its leaf and issuers.
+ * Left to the caller: id, domain_id, sealed.  PST_OK or PST_ENOMEM. */
+int pst_certificate_fill(struct pst_certificate *c, const char *origin,
+                         const struct pst_chain *chain, struct pst_err *err);
 /* Stores the certificate and its issuers (once each); copies, the record stays the caller's. */
 int pst_certificate_insert(struct pst_tx *tx, struct pst_certificate *c, struct pst_err *err);
 /* The whole record with DER and key.  PST_NOTFOUND. */
@@ -282,6 +289,31 @@ int pst_certificate_load(struct pst_tx *tx, int64_t num, struct pst_certificate 
 /* The record without leaf, sealed and issuers. */
 int pst_certificate_get(struct pst_tx *tx, int64_t num, struct pst_certificate *ret,
                         struct pst_err *err);
+/* Append known issuers with that subject (pst_der_subject_sha256()) as PEM, at most 8.  Whether one
+ * fits is for the caller to check.  PST_OK; PST_NOTFOUND: none. */
+int pst_issuer_known(struct pst_tx *tx, const uint8_t subject_sha256[32], struct pst_buf *ret_pem,
+                     struct pst_err *err);
+
+/* The end of an uploaded certificate is told three times. */
+enum pst_warning {
+    PST_WARN_NONE,
+    PST_WARN_30_DAYS,
+    PST_WARN_7_DAYS,
+    PST_WARN_OVER,
+};
+struct pst_ending {
+    char app_id[PST_ID_SIZE], domain_id[PST_ID_SIZE];
+    char name[PST_HOST_SIZE]; /* of the domain */
+    int64_t num, not_after;
+    enum pst_warning due; /* the latest of those that are due and were not given */
+};
+/* Uploaded certificates in a ladder of which a warning is due, at most `limit`.  now: Unix s. */
+int pst_certificate_each_ending(struct pst_tx *tx, int64_t now, size_t limit,
+                                int (*fn)(const struct pst_ending *e, void *arg), void *arg,
+                                struct pst_err *err);
+int pst_certificate_warned(struct pst_tx *tx, int64_t num, enum pst_warning given,
+                           struct pst_err *err);
+
 /* Remove those that no ladder names any more and that were replaced before `before_ms`. */
 int pst_certificate_sweep(struct pst_tx *tx, int64_t before_ms, int64_t *ret_n,
                           struct pst_err *err);
@@ -291,6 +323,40 @@ int pst_default_ladder_set(struct pst_tx *tx, int64_t files_cert, int64_t local_
                            struct pst_err *err);
 int pst_default_ladder_get(struct pst_tx *tx, int64_t *ret_files, int64_t *ret_local,
                            struct pst_err *err);
+
+/* ---- certificate requests whose key stays here ---- */
+
+enum { PST_REQUESTS_MAX = 10 }; /* of one domain */
+
+struct pst_request {
+    char id[PST_ID_SIZE];
+    char domain_id[PST_ID_SIZE];
+    char key_type[16];
+    int64_t key_bits;
+    char subject[1024];
+    char spki_sha256[65]; /* hex */
+    int64_t created_at_ms;
+    int64_t used_at_ms;    /* when a certificate for it was last taken in; 0: never */
+    struct pst_buf csr;    /* DER */
+    struct pst_buf sealed; /* the key, sealed under ("request", id) */
+};
+void pst_request_deinit(struct pst_request *r);
+int pst_request_insert(struct pst_tx *tx, struct pst_request *r, struct pst_err *err);
+/* A request of this domain by id, or by its key.  PST_NOTFOUND. */
+int pst_request_get(struct pst_tx *tx, const char *domain_id, const char *id,
+                    struct pst_request *ret, struct pst_err *err);
+int pst_request_by_key(struct pst_tx *tx, const char *domain_id, const char *spki_sha256,
+                       struct pst_request *ret, struct pst_err *err);
+/* Newest first, without their keys. */
+int pst_request_each(struct pst_tx *tx, const char *domain_id,
+                     int (*fn)(const struct pst_request *r, void *arg), void *arg,
+                     struct pst_err *err);
+int pst_request_count(struct pst_tx *tx, const char *domain_id, int64_t *ret_n,
+                      struct pst_err *err);
+int pst_request_used(struct pst_tx *tx, const char *id, int64_t at_ms, struct pst_err *err);
+/* PST_NOTFOUND. */
+int pst_request_delete(struct pst_tx *tx, const char *domain_id, const char *id,
+                       struct pst_err *err);
 
 /* ---- ACME accounts ---- */
 
