@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -168,6 +169,24 @@ static void it_reads_as_well_as_we_do(void **state)
     assert_ok(judge_with(NULL, 20000, &r, &err), err);
     assert_true(r.accepted);
     assert_string_equal(r.chain.info.names[0], "www.example.com");
+}
+
+/* posternd keeps debuggers and core files away from itself: it must still find its own program. */
+static void a_process_that_hides_can_start_it(void **state)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct pst_cert_result r = {0};
+        bool ok = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 &&
+                  judge_with(NULL, 20000, &r, NULL) == PST_OK && r.accepted;
+
+        _exit(ok ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
 }
 
 static void one_that_is_late_is_ended(void **state)
@@ -505,6 +524,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_missing_issuer_is_asked_for_by_its_subject),
         cmocka_unit_test(it_reads_as_well_as_we_do),
+        cmocka_unit_test(a_process_that_hides_can_start_it),
         cmocka_unit_test(one_that_is_late_is_ended),
         cmocka_unit_test(death_is_a_finding_and_lies_are_a_fault),
         cmocka_unit_test(one_that_cannot_be_started_is_a_fault),

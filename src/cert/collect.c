@@ -106,6 +106,7 @@ static const struct {
      "at most 600,000 rounds."},
     {"cipher", PST_CERT_UNREADABLE, "is encrypted in a way that is not known here",
      "Open it where it was made and export it as PEM, or with AES-256."},
+    {"key_type", PST_CERT_KEY_TYPE, "is of a type that browsers do not take", NULL},
     {"too_many", PST_CERT_TOO_LARGE, "holds too many objects", NULL},
 };
 

@@ -122,7 +122,7 @@ int pst_judge_key(struct pst_work *w, struct pst_err *err)
     if (rc == PST_OK && f->type == PST_KEY_RSA &&
         (f->exponent_bits > EXPONENT_BITS_MAX || !f->exponent_odd))
         rc = pst_find(w, PST_CERT_KEY_WEAK, err,
-                      "The private key has an odd public exponent; 65537 is usual.");
+                      "The private key has an unfit public exponent; 65537 is usual.");
     /* Whether its parts agree is only asked of a key that would be served: that costs. */
     if (rc < 0 ||
         (w->findings_n > before && pst_cert_code_is_error(w->findings[w->findings_n - 1].code)))

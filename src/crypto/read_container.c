@@ -94,13 +94,9 @@ static int check_mac(PKCS12 *file, struct p12 *p, struct pst_err *err)
 static int read_key(struct p12 *p, const PKCS8_PRIV_KEY_INFO *p8, struct pst_err *err)
 {
     struct pst_key_handle *h = NULL;
-    EVP_PKEY *pkey = EVP_PKCS82PKEY(p8);
-    int rc;
+    int rc = pst_key_from_pkcs8(p8, &h, err);
 
-    if (!pkey)
-        return pst_read_refuse(err, "damaged", "the private key in the container is damaged");
-    rc = pst_key_wrap(pkey, &h, err);
-    return rc < 0 ? rc : p->sink->key(p->sink->arg, h, err);
+    return rc == PST_OK ? p->sink->key(p->sink->arg, h, err) : rc;
 }
 
 static int read_shrouded(struct p12 *p, const PKCS12_SAFEBAG *bag, struct pst_err *err)

@@ -38,35 +38,64 @@ int pst_key_wrap(EVP_PKEY *pkey, struct pst_key_handle **ret, struct pst_err *er
     return PST_OK;
 }
 
-static EVP_PKEY *from_pkcs8(const unsigned char **at, size_t len)
+/* Which keys are decoded at all.  Of DSA and Diffie-Hellman keys the library computes the public
+ * part while it decodes, however long they are. */
+static bool is_decoded(const PKCS8_PRIV_KEY_INFO *p8)
 {
-    auto_(PKCS8_PRIV_KEY_INFO_free) PKCS8_PRIV_KEY_INFO *p8 =
-        d2i_PKCS8_PRIV_KEY_INFO(NULL, at, (long)len);
+    static const int nids[] = {NID_rsaEncryption, NID_rsassaPss, NID_X9_62_id_ecPublicKey,
+                               NID_ED25519,       NID_ED448,     NID_X25519,
+                               NID_X448};
+    const ASN1_OBJECT *oid = NULL;
 
-    return p8 ? EVP_PKCS82PKEY(p8) : NULL;
+    if (PKCS8_pkey_get0(&oid, NULL, NULL, NULL, p8) != 1)
+        return false;
+    for (size_t i = 0; i < PST_ARRAY_N(nids); i++)
+        if (OBJ_obj2nid(oid) == nids[i])
+            return true;
+    return false;
 }
 
-static EVP_PKEY *decode(enum pst_der_kind kind, const unsigned char **at, size_t len)
+int pst_key_from_pkcs8(const PKCS8_PRIV_KEY_INFO *p8, struct pst_key_handle **ret,
+                       struct pst_err *err)
 {
-    static const int types[PST_DER_KIND__COUNT] = {
-        [PST_DER_RSA_KEY] = EVP_PKEY_RSA,
-        [PST_DER_EC_KEY] = EVP_PKEY_EC,
-        [PST_DER_DSA_KEY] = EVP_PKEY_DSA,
-    };
+    EVP_PKEY *pkey;
 
-    if (kind == PST_DER_PKCS8)
-        return from_pkcs8(at, len);
-    return types[kind] ? d2i_PrivateKey(types[kind], NULL, at, (long)len) : NULL;
+    if (!is_decoded(p8))
+        return pst_read_refuse(err, "key_type", "the private key is of a type that is not read");
+    pkey = EVP_PKCS82PKEY(p8);
+    if (!pkey)
+        return pst_read_refuse(err, "damaged", "the private key is damaged");
+    ERR_clear_error();
+    return pst_key_wrap(pkey, ret, err);
+}
+
+static int read_pkcs8(const unsigned char *der, size_t len, struct pst_key_handle **ret,
+                      struct pst_err *err)
+{
+    const unsigned char *at = der;
+    auto_(PKCS8_PRIV_KEY_INFO_free) PKCS8_PRIV_KEY_INFO *p8 =
+        d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)len);
+
+    if (!p8 || at != der + len)
+        return pst_read_refuse(err, "damaged", "the private key is damaged");
+    return pst_key_from_pkcs8(p8, ret, err);
 }
 
 int pst_key_read(const void *der, size_t len, struct pst_key_handle **ret, struct pst_err *err)
 {
+    enum pst_der_kind kind = pst_der_kind(der, len);
     const unsigned char *at = der;
     auto_(EVP_PKEY_free) EVP_PKEY *pkey = NULL;
 
     if (len == 0 || len > KEY_MAX)
         return pst_refuse(err, "damaged", "a private key has 1 to %d bytes, not %zu", KEY_MAX, len);
-    pkey = decode(pst_der_kind(der, len), &at, len);
+    if (kind == PST_DER_PKCS8)
+        return read_pkcs8(der, len, ret, err);
+    if (kind == PST_DER_DSA_KEY)
+        return pst_refuse(err, "key_type", "the private key is of a type that is not read");
+    if (kind == PST_DER_RSA_KEY || kind == PST_DER_EC_KEY)
+        pkey = d2i_PrivateKey(kind == PST_DER_RSA_KEY ? EVP_PKEY_RSA : EVP_PKEY_EC, NULL, &at,
+                              (long)len);
     if (!pkey || at != (const unsigned char *)der + len)
         return pst_read_refuse(err, "damaged", "the private key is damaged");
     ERR_clear_error();
@@ -81,7 +110,6 @@ int pst_key_read_encrypted(const void *der, size_t len, struct pst_unlock *unloc
     auto_(PKCS8_PRIV_KEY_INFO_free) PKCS8_PRIV_KEY_INFO *p8 = NULL;
     const X509_ALGOR *alg = NULL;
     const char *text;
-    EVP_PKEY *pkey;
     int text_len, rc;
 
     if (!sig || at != (const unsigned char *)der + len)
@@ -97,10 +125,7 @@ int pst_key_read_encrypted(const void *der, size_t len, struct pst_unlock *unloc
     p8 = PKCS8_decrypt(sig, text, text_len);
     if (!p8)
         return pst_unlock_failed(unlock, err);
-    pkey = EVP_PKCS82PKEY(p8);
-    if (!pkey)
-        return pst_read_refuse(err, "damaged", "the private key is damaged");
-    return pst_key_wrap(pkey, ret, err);
+    return pst_key_from_pkcs8(p8, ret, err);
 }
 
 /* ---- the old way: OpenSSL's own headers in a PEM block ---- */
@@ -233,12 +258,36 @@ int pst_key_facts(const struct pst_key_handle *h, struct pst_key_facts *ret, str
     return rc;
 }
 
+/* The parts of an RSA key are numbers of any length, and the first thing the check does is to look
+ * whether its factors are prime: none may be longer than the modulus. */
+static bool parts_are_short(const EVP_PKEY *pkey)
+{
+    static const char *const parts[] = {
+        OSSL_PKEY_PARAM_RSA_D,           OSSL_PKEY_PARAM_RSA_FACTOR1,
+        OSSL_PKEY_PARAM_RSA_FACTOR2,     OSSL_PKEY_PARAM_RSA_FACTOR3,
+        OSSL_PKEY_PARAM_RSA_FACTOR4,     OSSL_PKEY_PARAM_RSA_FACTOR5,
+        OSSL_PKEY_PARAM_RSA_EXPONENT1,   OSSL_PKEY_PARAM_RSA_EXPONENT2,
+        OSSL_PKEY_PARAM_RSA_COEFFICIENT1};
+
+    for (size_t i = 0; i < PST_ARRAY_N(parts); i++) {
+        auto_(BN_clear_free) BIGNUM *part = NULL;
+
+        if (EVP_PKEY_get_bn_param(pkey, parts[i], &part) == 1 &&
+            BN_num_bits(part) > EVP_PKEY_get_bits(pkey))
+            return false;
+    }
+    ERR_clear_error(); /* there are rarely more than two factors */
+    return true;
+}
+
 int pst_key_verify(const struct pst_key_handle *h, struct pst_err *err)
 {
     auto_(EVP_PKEY_CTX_free) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, h->pkey, NULL);
 
     if (!ctx)
         return pst_fail_ossl(err, PST_ENOMEM, "checking a private key");
+    if (h->type == PST_KEY_RSA && !parts_are_short(h->pkey))
+        return pst_refuse(err, "damaged", "a part of the private key is longer than the key");
     if (EVP_PKEY_check(ctx) != 1)
         return pst_read_refuse(err, "damaged", "the private key contradicts itself");
     return PST_OK;

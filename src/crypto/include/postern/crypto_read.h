@@ -16,6 +16,7 @@
  *   "passphrase"  the passphrase given does not open it
  *   "kdf_cost"    opening would cost more than the budget
  *   "cipher"      encrypted in a way that is not known here
+ *   "key_type"    a key of a type that is not even decoded (DSA, Diffie-Hellman)
  *   "too_many"    more than PST_READ_OBJECTS_MAX objects in a container
  * Every function may answer PST_ENOMEM.
  */
@@ -64,7 +65,7 @@ enum pst_der_kind {
     PST_DER_PKCS8_ENCRYPTED,
     PST_DER_RSA_KEY, /* PKCS#1 */
     PST_DER_EC_KEY,  /* SEC 1 */
-    PST_DER_DSA_KEY, /* OpenSSL's own form */
+    PST_DER_DSA_KEY, /* OpenSSL's own form; never decoded */
     PST_DER_KIND__COUNT
 };
 
