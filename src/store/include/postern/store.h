@@ -508,7 +508,10 @@ struct pst_event {
     char request_id[PST_WORD_SIZE];
     char app_id[PST_ID_SIZE];
     char domain_id[PST_ID_SIZE];
-    char text[400]; /* one sentence for people */
+    char text[400];             /* one sentence for people */
+    char owner_id[PST_ID_SIZE]; /* of the app, when it happened; filled when it is read */
+    int64_t chain_pos;          /* place in the chain (history.h), 0: not sealed yet */
+    char hash[65];              /* hex; "": not sealed yet */
 };
 /* Append only.  Fills id, at_ms. */
 int pst_event_append(struct pst_tx *tx, struct pst_event *e, struct pst_err *err);
