@@ -33,6 +33,7 @@ struct daemon {
     struct pst_acme_ca *ca;
     struct pst_order_env *orders;
     struct pst_watch *watch;
+    struct pst_webhooks *webhooks;
     pthread_mutex_t parts; /* guards the next two: commits come from any thread */
     struct pst_api *api;
     struct pst_sched *sched;
@@ -73,6 +74,13 @@ int pst_daemon_account(struct daemon *d, const struct account_request *req, stru
 int pst_daemon_platform(void *daemon, struct pst_err *err);
 /* The local CA's root as PEM.  PST_NOTFOUND: there is none. */
 int pst_daemon_local_root(struct daemon *d, struct pst_buf *ret_pem, struct pst_err *err);
+
+/* ---- history.c ---- */
+
+/* A job: seals new events and lets webhooks know. */
+int pst_daemon_seal(void *daemon, struct pst_err *err);
+int pst_daemon_webhooks_start(struct daemon *d, struct pst_err *err);
+int pst_command_events(struct daemon *d, int argc, char **argv);
 
 /* ---- uploads.c ---- */
 

@@ -19,6 +19,7 @@ static const struct {
     {"init", pst_command_init, true},
     {"account", pst_command_account, false},
     {"root", pst_command_root, false},
+    {"events", pst_command_events, false},
 };
 
 enum { SETS_MAX = 64 };
@@ -55,6 +56,7 @@ static const char help[] =
     "  init      make database, master key and the operator's token\n"
     "  account   change contact or agreement at the CA\n"
     "  root      print the root certificate of the local CA\n"
+    "  events    verify the chain of events\n"
     "\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage.  See posternd(8), postern.conf(5).\n";
 

@@ -11,6 +11,7 @@
 
 #include <postern/acme.h>
 #include <postern/api.h>
+#include <postern/event.h>
 #include <postern/feed.h>
 #include <postern/http.h>
 #include <postern/order.h>
@@ -154,6 +155,7 @@ static int start_sched(struct daemon *d, struct pst_err *err)
         {"platform certificate", MINUTE_S, pst_daemon_platform, d},
         {"uploaded certificates", ENDING_S, pst_daemon_uploads, d},
         {"sweep", HOUR_S, job_sweep, d},
+        {"events", 1, pst_daemon_seal, d},
     };
     struct pst_sched_opts o = {.store = d->store,
                                .orders = d->orders,
@@ -215,6 +217,7 @@ static int start(struct daemon *d, struct pst_err *err)
         start_ca,
         start_orders,
         pst_daemon_dns_start,
+        pst_daemon_webhooks_start,
         start_sched,
         start_aia,
         start_api,
@@ -241,6 +244,8 @@ static void stop(struct daemon *d)
     pst_api_stop(api);
     pst_http_free(d->aia);
     pst_sched_stop(sched);
+    pst_webhooks_stop(d->webhooks); /* the job pokes it */
+    d->webhooks = NULL;
     pst_daemon_dns_end(d); /* orders call the watch, so it outlives the workers */
     pst_order_env_free(d->orders);
     pst_acme_ca_free(d->ca);

@@ -18,6 +18,7 @@
 #define PST_CONF_KEYS(K)                                                                           \
     PST_CONF_KEYS_POSTERND(K)                                                                      \
     PST_CONF_KEYS_ACME(K)                                                                          \
+    PST_CONF_KEYS_WEBHOOKS(K)                                                                      \
     PST_CONF_KEYS_EDGED(K)                                                                         \
     PST_CONF_KEYS_BOTH(K)
 
@@ -112,6 +113,14 @@ K(ACME_BACKOFF_MAX, "acme.backoff_max", POSTERND, DURATION, "seconds", "1d", 1, 
     "Longest wait between two attempts of an order.") \
 K(ACME_PREFERRED_CHAIN, "acme.preferred_chain", POSTERND, TEXT, "text", "", 0, 256, RESTART, \
     "Take the chain whose last certificate was issued by this common name, if the CA offers it.")
+
+#define PST_CONF_KEYS_WEBHOOKS(K)                                                                  \
+K(WEBHOOKS_CA_FILE, "webhooks.ca_file", POSTERND, TEXT, "path", "", 0, 4095, RESTART, \
+    "PEM file with the roots that the receivers' certificates are checked against. Empty: those of the system.") \
+K(WEBHOOKS_BACKOFF_FIRST, "webhooks.backoff_first", POSTERND, DURATION, "seconds", "5s", 1, 3600, RESTART, \
+    "Wait before an event that was not taken is sent again; it doubles with each further failure, up to an hour.") \
+K(WEBHOOKS_GIVE_UP, "webhooks.give_up", POSTERND, DURATION, "seconds", "3d", 60, 31536000, RESTART, \
+    "A webhook that has failed for so long is switched off.")
 
 #define PST_CONF_KEYS_EDGED(K)                                                                     \
 K(CONTROL_URL, "control.url", EDGED, TEXT, "control", "unix:/run/postern/posternd.sock", 1, 2048, RESTART, \
