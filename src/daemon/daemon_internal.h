@@ -47,6 +47,7 @@ struct daemon {
 int pst_command_init(struct daemon *d, int argc, char **argv);
 int pst_command_account(struct daemon *d, int argc, char **argv);
 int pst_command_root(struct daemon *d, int argc, char **argv);
+int pst_command_dns(struct daemon *d, int argc, char **argv); /* dns_command.c */
 
 enum { EXIT_USAGE = 2 };
 

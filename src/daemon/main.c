@@ -16,10 +16,9 @@ static const struct {
     int (*run)(struct daemon *d, int argc, char **argv);
     bool conf_may_be_missing;
 } commands[] = {
-    {"init", pst_command_init, true},
-    {"account", pst_command_account, false},
-    {"root", pst_command_root, false},
-    {"events", pst_command_events, false},
+    {"init", pst_command_init, true},  {"account", pst_command_account, false},
+    {"root", pst_command_root, false}, {"events", pst_command_events, false},
+    {"dns", pst_command_dns, true},
 };
 
 enum { SETS_MAX = 64 };
@@ -57,6 +56,7 @@ static const char help[] =
     "  account   change contact or agreement at the CA\n"
     "  root      print the root certificate of the local CA\n"
     "  events    verify the chain of events\n"
+    "  dns       try the credentials of a DNS provider, add or remove a TXT record\n"
     "\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage.  See posternd(8), postern.conf(5).\n";
 

@@ -231,6 +231,7 @@ static int begin(struct pst_dns_provider *p, const struct pst_dns_record *r, boo
                  struct pst_err *err)
 {
     p->blame.n = 0;
+    p->zone[0] = '\0';
     if (!name_ok(r->fqdn)) {
         pst_fail(err, PST_EINPUT, "\"%.80s\" is not a name for a TXT record", r->fqdn);
         return pst_dns_never(err, PST_EINPUT);
@@ -251,6 +252,7 @@ static int locate(struct pst_dns_provider *p, const struct pst_dns_record *r,
     int rc = pst_dns_find_zone(p, r, zone, err);
     if (rc != PST_OK)
         return rc;
+    pst_str_cut(p->zone, sizeof p->zone, zone->name[0] ? zone->name : zone->id);
     rel[0] = '\0';
     if (zone->name[0] && !pst_dns_relative(r->fqdn, zone->name, rel))
         return pst_dns_permanent(err, "%s is not in the zone %s", r->fqdn, zone->name);
@@ -305,8 +307,7 @@ int pst_dns_txt_remove(struct pst_dns_provider *p, const struct pst_dns_record *
     return change_locked(p, r, true, ret, err);
 }
 
-int pst_dns_check(struct pst_dns_provider *p, const struct pst_dns_record *r,
-                  char ret_zone[PST_NAME_SIZE], struct pst_err *err)
+int pst_dns_check(struct pst_dns_provider *p, const struct pst_dns_record *r, struct pst_err *err)
 {
     auto_set struct pst_dns_set set = {0};
     struct pst_dns_zone zone = {0};
@@ -322,8 +323,6 @@ int pst_dns_check(struct pst_dns_provider *p, const struct pst_dns_record *r,
         rc = read_set(p, &t, &set, err);
     else if (rc == PST_OK && p->ops->list)
         rc = p->ops->list(p, &t, &set, err);
-    if (rc == PST_OK)
-        pst_str_cut(ret_zone, PST_NAME_SIZE, zone.name[0] ? zone.name : zone.id);
     return rc < 0 ? pst_wrap(err, "DNS provider %s", p->ops->name) : rc;
 }
 

@@ -35,6 +35,11 @@ const char *pst_dns_provider_name(const struct pst_dns_provider *p)
     return p->ops->name;
 }
 
+const char *pst_dns_zone(const struct pst_dns_provider *p)
+{
+    return p->zone;
+}
+
 /* ---- blame ---- */
 
 const struct pst_dns_blame *pst_dns_blame(const struct pst_dns_provider *p)

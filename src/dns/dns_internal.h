@@ -215,11 +215,12 @@ struct pst_dns_provider {
     bool own_base;   /* base is the operator's */
     struct pst_secret vars[PST_DNS_VARIABLES_MAX];
     struct pst_dns_blame blame;
-    struct pst_secret token; /* of OAuth, while there is one */
-    int64_t token_until;     /* Unix seconds */
-    bool guardless;          /* as ops->unguarded, found out on the way */
-    struct pst_err denied;   /* the first zone that we may not know of */
-    char code[64];           /* room for what explain() finds */
+    struct pst_secret token;  /* of OAuth, while there is one */
+    int64_t token_until;      /* Unix seconds */
+    bool guardless;           /* as ops->unguarded, found out on the way */
+    struct pst_err denied;    /* the first zone that we may not know of */
+    char zone[PST_NAME_SIZE]; /* of the last call */
+    char code[64];            /* room for what explain() finds */
     char message[512];
     void *state;
 };

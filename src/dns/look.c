@@ -84,7 +84,7 @@ static int count(const struct pst_dns_server *server, const struct pst_dns_look 
     seen->have_n += rc == PST_OK;
     pst_dns_ip_text(&server->ip, address);
     if (rc != PST_OK && !seen->missing[0])
-        snprintf(seen->missing, sizeof seen->missing, "%.40s: %s", address, why);
+        snprintf(seen->missing, sizeof seen->missing, "%.38s: %.23s", address, why);
     return PST_OK;
 }
 

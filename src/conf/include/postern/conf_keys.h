@@ -18,6 +18,7 @@
 #define PST_CONF_KEYS(K)                                                                           \
     PST_CONF_KEYS_POSTERND(K)                                                                      \
     PST_CONF_KEYS_ACME(K)                                                                          \
+    PST_CONF_KEYS_DNS(K)                                                                           \
     PST_CONF_KEYS_WEBHOOKS(K)                                                                      \
     PST_CONF_KEYS_EDGED(K)                                                                         \
     PST_CONF_KEYS_BOTH(K)
@@ -113,6 +114,30 @@ K(ACME_BACKOFF_MAX, "acme.backoff_max", POSTERND, DURATION, "seconds", "1d", 1, 
     "Longest wait between two attempts of an order.") \
 K(ACME_PREFERRED_CHAIN, "acme.preferred_chain", POSTERND, TEXT, "text", "", 0, 256, RESTART, \
     "Take the chain whose last certificate was issued by this common name, if the CA offers it.")
+
+#define PST_CONF_KEYS_DNS(K)                                                                  \
+K(DNS_AZURE_BASE_URL, "dns.azure.base_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \
+    "Instead of the API of Azure: an https URL, or http on loopback for trials.") \
+K(DNS_CLOUDFLARE_BASE_URL, "dns.cloudflare.base_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \
+    "Instead of the API of Cloudflare: an https URL, or http on loopback for trials.") \
+K(DNS_DNSIMPLE_BASE_URL, "dns.dnsimple.base_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \
+    "Instead of the API of DNSimple: an https URL, or http on loopback for trials.") \
+K(DNS_GANDI_BASE_URL, "dns.gandi.base_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \
+    "Instead of the API of Gandi (provider gandi): an https URL, or http on loopback for trials.") \
+K(DNS_GANDIV5_BASE_URL, "dns.gandiv5.base_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \
+    "Instead of the API of Gandi (provider gandiv5): an https URL, or http on loopback for trials.") \
+K(DNS_GCLOUD_BASE_URL, "dns.gcloud.base_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \
+    "Instead of the API of Google Cloud DNS: an https URL, or http on loopback for trials.") \
+K(DNS_GODADDY_BASE_URL, "dns.godaddy.base_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \
+    "Instead of the API of GoDaddy: an https URL, or http on loopback for trials.") \
+K(DNS_OVH_BASE_URL, "dns.ovh.base_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \
+    "Instead of the API of OVHcloud: an https URL, or http on loopback for trials.") \
+K(DNS_ROUTE53_BASE_URL, "dns.route53.base_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \
+    "Instead of the API of Route 53: an https URL, or http on loopback for trials.") \
+K(DNS_AZURE_TOKEN_URL, "dns.azure.token_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \
+    "Instead of https://login.microsoftonline.com, or of the whole token endpoint there.") \
+K(DNS_GCLOUD_TOKEN_URL, "dns.gcloud.token_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \
+    "Instead of Google's token endpoint.")
 
 #define PST_CONF_KEYS_WEBHOOKS(K)                                                                  \
 K(WEBHOOKS_CA_FILE, "webhooks.ca_file", POSTERND, TEXT, "path", "", 0, 4095, RESTART, \

@@ -97,6 +97,10 @@ const char *pst_dns_provider_variable(const char *provider, size_t i);
 /* Who is to blame for the fault of the last call on this provider; n is 0 when no variable is. */
 const struct pst_dns_blame *pst_dns_blame(const struct pst_dns_provider *p);
 
+/* The zone that the last call worked on: its name, or its id when that is all we know; "" when it
+ * did not get so far. */
+const char *pst_dns_zone(const struct pst_dns_provider *p);
+
 /* ---- records ---- */
 
 struct pst_dns_record {
@@ -113,12 +117,9 @@ struct pst_dns_change {
     char text[256];
 };
 
-/*
- * The credentials, the zone (its name, or its id when that is all we know, goes to ret_zone), and
- * the right to read the records. Writes nothing.  PST_OK, or a fault.
- */
-int pst_dns_check(struct pst_dns_provider *p, const struct pst_dns_record *r,
-                  char ret_zone[PST_NAME_SIZE], struct pst_err *err);
+/* The credentials, the zone, and the right to read the records.  Writes nothing.  PST_OK, or a
+ * fault.  r->value is not looked at. */
+int pst_dns_check(struct pst_dns_provider *p, const struct pst_dns_record *r, struct pst_err *err);
 
 /*
  * The value stands among the TXT records of the name; PST_DONE when it already did.  *ret is what
