@@ -1,12 +1,9 @@
 /* run.c - posternd in operation: start all parts, wait for the end, stop them in reverse. */
 #include <errno.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <postern/acme.h>
@@ -30,23 +27,6 @@ enum {
     PROBE_TIMEOUT_MS = 3000,
     RSA_BITS = 2048,
 };
-
-/* ---- telling the service manager (sd_notify(3), by hand: one datagram) ---- */
-
-static void notify(const char *state)
-{
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-
-    if (!path || !pst_str_copy(a.sun_path, sizeof a.sun_path, path))
-        return;
-    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-    if (a.sun_path[0] == '@')
-        a.sun_path[0] = '\0'; /* an abstract address */
-    auto_close int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && sendto(fd, state, strlen(state), MSG_NOSIGNAL, (void *)&a, len) < 0)
-        pst_log_warn(LOG, "the service manager could not be told", pst_kv_s("state", state));
-}
 
 /* ---- periodic jobs ---- */
 
@@ -307,9 +287,9 @@ int pst_daemon_run(struct daemon *d)
     if (rc == PST_OK) {
         pst_log_info(LOG, "posternd is ready", pst_kv_s("version", PST_VERSION),
                      pst_kv_i("port", pst_api_port(d->api, 0)));
-        notify("READY=1");
+        pst_service_notify("READY=1");
         wait_for_end(d, &signals);
-        notify("STOPPING=1");
+        pst_service_notify("STOPPING=1");
     } else {
         pst_log_err(LOG, "posternd cannot start", &err);
     }

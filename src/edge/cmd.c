@@ -125,10 +125,10 @@ static int run_thread(const struct cli *cli, struct pst_edged *e)
         fputs("postern-edged: no thread for the loop\n", stderr);
         return EXIT_FAILURE;
     }
-    pst_edged_notify("READY=1");
+    pst_service_notify("READY=1");
     wait_for_end(cli, e, &signals);
     pst_log_info(EDGE, "stopping");
-    pst_edged_notify("STOPPING=1");
+    pst_service_notify("STOPPING=1");
     pst_edged_stop(e);
     pthread_join(thread, NULL);
     return EXIT_SUCCESS;

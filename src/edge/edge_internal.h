@@ -219,11 +219,6 @@ void pst_edged_health_deinit(struct pst_edged_health *h);
  */
 int pst_edged_health_trial(const struct pst_replica_opts *o, bool all, struct pst_err *err);
 
-/* ---- notify ---- */
-
-/* sd_notify(3): tell the service manager, when there is one.  Failure does not matter. */
-void pst_edged_notify(const char *state);
-
 /* ---- sync ---- */
 
 struct pst_edged_opts {

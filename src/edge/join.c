@@ -36,7 +36,7 @@ static int join_begin(struct pst_edged *e, struct pst_err *err)
         return rc;
     e->join.began_ms = pst_mono_ms(e->o->clock);
     pst_log_info(EDGE, "resync begins", pst_kv_s("build", pst_replica_build_id(e->join.fresh)));
-    pst_edged_notify("STATUS=Taking a snapshot");
+    pst_service_notify("STATUS=Taking a snapshot");
     return PST_OK;
 }
 

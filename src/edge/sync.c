@@ -332,7 +332,7 @@ int pst_edged_brake_ask(struct pst_edged *e, int64_t names_n, int64_t *io_lost_n
         return rc;
     e->braked = true;
     e->braked_ms = mono;
-    pst_edged_notify("STATUS=Brake: too many names would go");
+    pst_service_notify("STATUS=Brake: too many names would go");
     return PST_NOTYET;
 }
 
@@ -534,7 +534,7 @@ static void tell_success(struct pst_edged *e)
         return;
     }
     snprintf(status, sizeof status, "STATUS=Following at revision %" PRId64, e->at.rev);
-    pst_edged_notify(status);
+    pst_service_notify(status);
     if (!e->following)
         pst_log_info(EDGE, "following", pst_kv_s("epoch", e->at.epoch), pst_kv_i("rev", e->at.rev));
     e->following = true;
@@ -579,7 +579,7 @@ void pst_edged_run(struct pst_edged *e)
     uint64_t woken;
 
     while (!atomic_load(&e->stop)) {
-        pst_edged_notify("WATCHDOG=1");
+        pst_service_notify("WATCHDOG=1");
         int64_t wait_ms = pst_edged_step(e, NULL);
         if (wait_ms > 0 && poll(&p, 1, (int)wait_ms) > 0)
             (void)!read(e->wake, &woken, sizeof woken);

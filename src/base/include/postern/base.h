@@ -10,6 +10,7 @@
 #include <postern/mem.h>
 #include <postern/rand.h>
 #include <postern/secret.h>
+#include <postern/service.h>
 #include <postern/text.h>
 
 #endif

@@ -1,4 +1,4 @@
-/* notify.c - the datagrams of sd_notify(3), without the library. */
+/* service.c - the datagrams of sd_notify(3), without the library. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,9 +6,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "edge_internal.h"
+#include <postern/mem.h>
+#include <postern/service.h>
+#include <postern/text.h>
 
-void pst_edged_notify(const char *state)
+void pst_service_notify(const char *state)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un to = {.sun_family = AF_UNIX};
