@@ -35,11 +35,13 @@ enum {
 
 struct pst_answer {
     int status;
-    struct pst_buf body;   /* JSON text; empty: no body */
-    int64_t retry_after_s; /* 0: no such header */
-    const char *allow;     /* methods for a 405; NULL: no such header */
-    const char *challenge; /* WWW-Authenticate; NULL: no such header */
-    bool close;            /* end the connection after it */
+    struct pst_buf body;                /* JSON text; empty: no body */
+    int64_t retry_after_s;              /* 0: no such header */
+    const char *allow;                  /* methods for a 405; NULL: no such header */
+    const char *challenge;              /* WWW-Authenticate; NULL: no such header */
+    const char *type;                   /* Content-Type; NULL: JSON */
+    char location[PST_HOST_SIZE + 128]; /* ""; no such header */
+    bool close;                         /* end the connection after it */
 };
 void pst_answer_init(struct pst_answer *a);
 void pst_answer_deinit(struct pst_answer *a);
@@ -100,13 +102,21 @@ struct pst_req;
 typedef int pst_handler(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
                         struct pst_err *err);
 
+/* What is done with a body. */
+enum pst_body {
+    PST_BODY_NONE = false, /* not looked at */
+    PST_BODY_JSON = true,  /* JSON; without one it is an error */
+    PST_BODY_MAYBE,        /* JSON, or nothing: then req->json is NULL */
+    PST_BODY_RAW,          /* left to the handler, in req->body */
+};
+
 struct pst_route {
     enum pst_method method;
     const char *pattern; /* "/v1/apps/:app/domains/:id" */
     pst_handler *run;
     enum pst_need need;
     enum pst_tx_kind tx;
-    bool body;        /* reads a JSON body; one that is sent elsewhere is not looked at */
+    enum pst_body body;
     const char *text; /* one sentence for the OpenAPI document */
 };
 
@@ -152,6 +162,8 @@ struct pst_req {
     char id[PST_WORD_SIZE]; /* request id */
     char peer[64];          /* address of the client, for limits and the log */
     char *authorization;    /* NULL: none */
+    char content_type[256]; /* "": none */
+    char accept[128];
     char host[PST_HOST_SIZE];
     char forwarded_proto[8]; /* "http", "https" or "" */
     bool dry_run;            /* X-Dry-Run: true */
@@ -224,10 +236,18 @@ int pst_dispatch(struct pst_req *req, struct pst_answer *ans);
 
 /* ---- who asks ---- */
 
+/* The first hex digits of a token's hash: a token that got another secret has another tag. */
+enum { PST_TOKEN_TAG_SIZE = 17 };
+
 struct pst_claims {
     char user_id[PST_ID_SIZE];
     char token_id[PST_ID_SIZE];
+    char tag[PST_TOKEN_TAG_SIZE];  /* of the secret that the session was made with */
     int64_t issued_at, expires_at; /* Unix s */
+
+    /* Not in a session token: an API token that came with the request itself. */
+    char direct_hash[65];            /* "": it was a session token */
+    char direct_name[PST_WORD_SIZE]; /* oauth_token: its id or its user's name; "": not said */
 };
 enum { PST_JWT_MAX = 2048, PST_JWT_LIFE_S = 3600 };
 
@@ -237,6 +257,8 @@ int pst_jwt_sign(const struct pst_secret *key, const struct pst_claims *claims, 
  * `now`, claims missing. */
 int pst_jwt_verify(const struct pst_secret *key, const char *text, int64_t now,
                    struct pst_claims *ret, struct pst_err *err);
+
+#define PST_USER_TOKEN_PREFIX "tk-us-"
 
 /* "<scheme> <value>": the value, or NULL. */
 const char *pst_auth_value(const char *authorization, const char *scheme);
@@ -249,6 +271,10 @@ int pst_auth_read(struct pst_req *req, struct pst_claims *ret, struct pst_answer
 /* Loads the account or edge and checks its role.  PST_OK, PST_REFUSED, negative. */
 int pst_auth_load(struct pst_req *req, struct pst_tx *tx, const struct pst_claims *claims,
                   struct pst_answer *ans, struct pst_err *err);
+/* Write down that the request's token was used, once a minute.  After the handler's transaction. */
+void pst_auth_note_use(struct pst_req *req);
+/* 429 when too many logins from the request's address failed.  PST_OK, PST_REFUSED. */
+int pst_auth_limit(struct pst_req *req, struct pst_answer *ans);
 
 /* ---- the pool ---- */
 
@@ -326,8 +352,14 @@ struct pst_api {
 
 /* ---- handlers, one file per resource ---- */
 
-pst_handler pst_tokens_exchange, pst_tokens_create, pst_tokens_list, pst_tokens_delete;
-pst_handler pst_users_self;
+pst_handler pst_tokens_exchange, pst_tokens_create, pst_tokens_list, pst_tokens_patch,
+    pst_tokens_renew, pst_tokens_delete;
+pst_handler pst_users_self, pst_users_list, pst_users_create, pst_users_get, pst_users_patch,
+    pst_users_delete, pst_users_tokens_list, pst_users_tokens_create, pst_users_tokens_delete;
+pst_handler pst_apps_rename, pst_apps_restart, pst_operations_get;
+pst_handler pst_variables_list, pst_variables_put, pst_variables_create, pst_variables_patch,
+    pst_variables_delete, pst_variables_delete_list;
+pst_handler pst_domains_retry, pst_ledger_get, pst_ready_get;
 pst_handler pst_regions_list, pst_stacks_list;
 pst_handler pst_apps_list, pst_apps_create, pst_apps_get, pst_apps_put, pst_apps_patch,
     pst_apps_delete;
@@ -339,6 +371,14 @@ pst_handler pst_requests_list, pst_requests_create, pst_requests_delete;
 pst_handler pst_events_list, pst_events_of_app, pst_health_get;
 pst_handler pst_edges_list, pst_edges_delete, pst_edges_enrol_token;
 pst_handler pst_edge_enrol, pst_edge_snapshot, pst_edge_changes;
+
+/* What is wrong with a user name or a mail address; NULL: nothing. */
+const char *pst_user_problem(const char *username, const char *email);
+/* The user of the first parameter, by id or name.  PST_OK, PST_REFUSED (answered 404), negative. */
+int pst_req_user(struct pst_req *req, struct pst_tx *tx, struct pst_user *ret,
+                 struct pst_answer *ans, struct pst_err *err);
+bool pst_role_parse(const char *name, enum pst_role *ret);
+struct pst_json *pst_user_json(const struct pst_user *u);
 
 /* Append an event to a JSON list: for pst_event_each(). */
 int pst_event_push(const struct pst_event *e, void *list);

@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <postern/conf.h>
+
 /* Scalingo wants 6; shorter ones harm nobody. */
-enum { APP_NAME_MIN = 3, APP_NAME_MAX = 48 };
+enum { APP_NAME_MIN = 3, APP_NAME_MAX = 48, DOMAINS_MAX_MOST = 1000000 };
 
 /* ---- the object ---- */
 
@@ -60,8 +62,16 @@ static bool set_constants(struct pst_json *j)
            pst_json_set(j, "links", pst_json_object()) &&
            pst_json_set_text(j, "stack_id", PST_STACK_ID) &&
            pst_json_set_bool(j, "hds_resource", false) &&
-           pst_json_set(j, "flags", pst_json_object()) &&
-           pst_json_set(j, "limits", pst_json_object());
+           pst_json_set(j, "flags", pst_json_object());
+}
+
+static bool set_limits(struct pst_json *j, const struct pst_req *req, const struct pst_app *a)
+{
+    int64_t max = a->domains_max ? a->domains_max
+                                 : pst_conf_int(req->api->set.conf, PST_CONF_APP_DOMAINS_MAX);
+    auto_(pst_json_free) struct pst_json *limits = pst_json_object();
+
+    return pst_json_set_int(limits, "domains", max) && pst_json_set(j, "limits", pst_take(&limits));
 }
 
 static int app_json(struct app_view *v, const struct pst_app *a, struct pst_json **ret)
@@ -88,7 +98,8 @@ static int app_json(struct app_view *v, const struct pst_app *a, struct pst_json
         !pst_json_set_text(j, "updated_at", updated) ||
         !pst_json_set_bool(j, "force_https", a->force_https) ||
         !pst_json_set_bool(j, "sticky_session", a->sticky_session) ||
-        !pst_json_set_bool(j, "router_logs", a->router_logs) || !set_constants(j))
+        !pst_json_set_bool(j, "router_logs", a->router_logs) || !set_constants(j) ||
+        !set_limits(j, v->req, a))
         return pst_fail_nomem(v->err, "an app");
     *ret = pst_take(&j);
     return PST_OK;
@@ -118,6 +129,8 @@ static int list_app(const struct pst_app *a, void *arg)
     struct app_view *v = arg;
     auto_(pst_json_free) struct pst_json *app = NULL;
 
+    if (v->req->token.app_id[0] && !pst_streq(v->req->token.app_id, a->id))
+        return PST_OK;
     int rc = app_json(v, a, &app);
     if (rc != PST_OK)
         return rc;
@@ -248,9 +261,15 @@ int pst_apps_create(struct pst_req *req, struct pst_tx *tx, struct pst_answer *a
 struct settings_body {
     bool force_https, sticky_session, router_logs;
     const char *project_id, *stack_id;
+    const struct pst_json *owner;
+    int64_t domains_max; /* ours */
 };
 
 static const struct pst_json_field settings_fields[] = {
+    PST_JSON_FIELD(struct settings_body, owner, "owner", ANY, PST_JSON_OPTIONAL | PST_JSON_NULLABLE,
+                   0),
+    PST_JSON_FIELD(struct settings_body, domains_max, "domains_max", INT, PST_JSON_OPTIONAL,
+                   DOMAINS_MAX_MOST),
     PST_JSON_FIELD(struct settings_body, force_https, "force_https", BOOL, PST_JSON_OPTIONAL, 0),
     PST_JSON_FIELD(struct settings_body, sticky_session, "sticky_session", BOOL, PST_JSON_OPTIONAL,
                    0),
@@ -271,19 +290,25 @@ static int change_settings(struct pst_req *req, struct pst_tx *tx, const struct 
         return rc;
     if (pst_json_type(body) != PST_JSON_OBJECT)
         return pst_answer_invalid(ans, "app", "must be an object with the settings to change");
-    struct settings_body b = {a.force_https, a.sticky_session, a.router_logs, NULL, NULL};
+    struct settings_body b = {a.force_https, a.sticky_session, a.router_logs, NULL, NULL,
+                              NULL,          a.domains_max};
     rc = pst_req_decode(body, settings_fields, PST_ARRAY_N(settings_fields), &b, ans);
     if (rc == PST_OK)
         rc = refuse_foreign(b.project_id, NULL, b.stack_id, ans);
     if (rc != PST_OK)
         return rc;
+    if (b.owner && pst_json_type(b.owner) != PST_JSON_NULL)
+        return pst_answer_invalid(ans, "owner", "an app cannot be given to another account");
+    if (b.domains_max != a.domains_max && req->user.role != PST_ROLE_OPERATOR)
+        return pst_answer_invalid(ans, "domains_max", "only an operator may change this limit");
     bool same = a.force_https == b.force_https && a.sticky_session == b.sticky_session &&
-                a.router_logs == b.router_logs;
+                a.router_logs == b.router_logs && a.domains_max == b.domains_max;
     if (same)
         return answer_app(req, tx, &a, 200, ans, err);
     a.force_https = b.force_https;
     a.sticky_session = b.sticky_session;
     a.router_logs = b.router_logs;
+    a.domains_max = b.domains_max;
     a.updated_at_ms = pst_wall_ms(req->api->opts.clock);
     rc = pst_app_update(tx, &a, err);
     if (rc == PST_OK)
@@ -304,6 +329,36 @@ int pst_apps_patch(struct pst_req *req, struct pst_tx *tx, struct pst_answer *an
                    struct pst_err *err)
 {
     return change_settings(req, tx, pst_json_get(req->json, "app"), ans, err);
+}
+
+/* ---- renaming ---- */
+
+int pst_apps_rename(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
+                    struct pst_err *err)
+{
+    const char *current = pst_json_get_text(req->json, "current_name");
+    const char *name = pst_json_get_text(req->json, "new_name");
+    char old[PST_WORD_SIZE];
+    struct pst_app a;
+
+    int rc = pst_req_app(req, tx, &a, ans, err);
+    if (rc != PST_OK)
+        return rc;
+    if (!current || !pst_streq(current, a.name))
+        return pst_answer_invalid(ans, "current_name", "must be the name that the app has now");
+    const char *problem = name ? name_problem(name) : "is missing";
+    if (problem)
+        return pst_answer_invalid(ans, "new_name", "%s", problem);
+    pst_str_copy(old, sizeof old, a.name);
+    pst_str_copy(a.name, sizeof a.name, name);
+    a.updated_at_ms = pst_wall_ms(req->api->opts.clock);
+    rc = pst_app_update(tx, &a, err);
+    if (rc == PST_CONFLICT)
+        return pst_answer_invalid(ans, "new_name", "has already been taken");
+    if (rc == PST_OK)
+        rc = pst_req_event(req, tx, "app.renamed", a.id, NULL, err, "app %s is now called %s", old,
+                           a.name);
+    return rc == PST_OK ? answer_app(req, tx, &a, 200, ans, err) : rc;
 }
 
 /* ---- removing ---- */

@@ -6,6 +6,9 @@
 
 #include <postern/crypto_mac.h>
 
+/* The date of the last use need not be more exact. */
+enum { USED_EVERY_MS = 60 * 1000, OAUTH_VALUE_MAX = 512 };
+
 const char *pst_auth_value(const char *authorization, const char *scheme)
 {
     size_t len = strlen(scheme);
@@ -41,6 +44,88 @@ static int unauthorized(struct pst_answer *ans, const char *text)
     return rc;
 }
 
+int pst_auth_limit(struct pst_req *req, struct pst_answer *ans)
+{
+    struct pst_api *api = req->api;
+    int64_t wait_s = pst_limiter_wait_s(api->limiter, req->peer, pst_mono_ms(api->opts.clock));
+
+    if (wait_s <= 0)
+        return PST_OK;
+    int rc = pst_answer_error(ans, 429, "too many failed logins from this address; wait %lld s",
+                              (long long)wait_s);
+    ans->retry_after_s = wait_s;
+    return rc;
+}
+
+/* ---- API tokens that come with the request itself ---- */
+
+/* OAuth's parameters: k="v", separated by commas (RFC 5849 section 3.5.1). */
+static bool oauth_value(const char *text, const char *key, char *to, size_t size)
+{
+    size_t key_len = strlen(key);
+
+    while (*text) {
+        text += strspn(text, " ,\t");
+        size_t len = strcspn(text, "=");
+        const char *value = text + len;
+        if (*value != '=' || value[1] != '"')
+            return false;
+        value += 2;
+        size_t value_len = strcspn(value, "\"");
+        if (value[value_len] != '"')
+            return false;
+        if (len == key_len && memcmp(text, key, len) == 0) {
+            char part[OAUTH_VALUE_MAX];
+            if (value_len >= sizeof part)
+                return false;
+            memcpy(part, value, value_len);
+            part[value_len] = '\0';
+            bool ok = pst_percent_decode(part) && pst_str_copy(to, size, part);
+            pst_wipe(part, sizeof part);
+            return ok;
+        }
+        text = value + value_len + 1;
+    }
+    return false;
+}
+
+/* OAuth 1 with PLAINTEXT: the signature is "consumer secret&token secret".  Any consumer will do:
+ * clever-tools comes with a public one.  The token secret is one of our API tokens. */
+static int read_oauth(const char *params, struct pst_claims *ret, struct pst_answer *ans,
+                      struct pst_err *err)
+{
+    char method[32], signature[OAUTH_VALUE_MAX];
+
+    if (oauth_value(params, "oauth_signature_method", method, sizeof method) &&
+        !pst_streq(method, "PLAINTEXT"))
+        return unauthorized(ans, "only the signature method PLAINTEXT is known");
+    if (!oauth_value(params, "oauth_token", ret->direct_name, sizeof ret->direct_name) ||
+        !oauth_value(params, "oauth_signature", signature, sizeof signature))
+        return unauthorized(ans, "the OAuth credentials lack oauth_token or oauth_signature");
+    const char *secret = strchr(signature, '&');
+    int rc = !secret || !secret[1]
+                 ? unauthorized(ans, "the OAuth signature holds no token secret")
+                 : pst_sha256_hex(secret + 1, strlen(secret + 1), ret->direct_hash, err);
+    pst_wipe(signature, sizeof signature);
+    return rc;
+}
+
+static int read_direct(struct pst_req *req, struct pst_claims *ret, struct pst_answer *ans)
+{
+    const char *oauth = pst_auth_value(req->authorization, "OAuth");
+    const char *bearer = pst_auth_value(req->authorization, "Bearer");
+    struct pst_err err = {0};
+
+    int rc = pst_auth_limit(req, ans);
+    if (rc != PST_OK)
+        return rc;
+    if (oauth)
+        return read_oauth(oauth, ret, ans, &err);
+    return pst_sha256_hex(bearer, strlen(bearer), ret->direct_hash, &err);
+}
+
+/* ---- reading ---- */
+
 int pst_auth_read(struct pst_req *req, struct pst_claims *ret, struct pst_answer *ans)
 {
     struct pst_api *api = req->api;
@@ -49,10 +134,16 @@ int pst_auth_read(struct pst_req *req, struct pst_claims *ret, struct pst_answer
 
     if (req->route->need == PST_NEED_NOTHING)
         return PST_OK;
+    if (req->route->need != PST_NEED_EDGE && pst_auth_value(req->authorization, "OAuth"))
+        return read_direct(req, ret, ans);
+    if (!bearer && pst_auth_value(req->authorization, "Basic"))
+        return unauthorized(ans, "this platform has no passwords: log in with an API token");
     if (!bearer || !*bearer)
         return unauthorized(ans, "a bearer token is needed in the Authorization field");
     if (req->route->need == PST_NEED_EDGE) /* looked up by its hash, in the transaction */
         return PST_OK;
+    if (pst_str_starts(bearer, PST_USER_TOKEN_PREFIX))
+        return read_direct(req, ret, ans);
     int rc = pst_jwt_verify(&api->jwt_key, bearer, pst_now(api->opts.clock), ret, &err);
     if (rc == PST_REFUSED)
         return unauthorized(ans, err.text);
@@ -73,17 +164,68 @@ static int load_edge(struct pst_req *req, struct pst_tx *tx, struct pst_answer *
     return rc;
 }
 
+/* The token's first hex digits: a session of an earlier secret is over. */
+static bool same_tag(const struct pst_token *t, const char *tag)
+{
+    return strlen(tag) == PST_TOKEN_TAG_SIZE - 1 &&
+           pst_equal_ct(t->hash, tag, PST_TOKEN_TAG_SIZE - 1);
+}
+
 static int load_user(struct pst_req *req, struct pst_tx *tx, const struct pst_claims *claims,
                      struct pst_answer *ans, struct pst_err *err)
 {
-    int rc = pst_token_get(tx, claims->token_id, &req->token, err);
-    if (rc == PST_OK && !pst_streq(req->token.user_id, claims->user_id))
+    bool direct = claims->direct_hash[0];
+
+    int rc = direct ? pst_token_by_hash(tx, claims->direct_hash, &req->token, err)
+                    : pst_token_get(tx, claims->token_id, &req->token, err);
+    if (rc == PST_OK && !direct &&
+        (!pst_streq(req->token.user_id, claims->user_id) || !same_tag(&req->token, claims->tag)))
         rc = PST_NOTFOUND;
     if (rc == PST_OK)
-        rc = pst_user_get(tx, claims->user_id, &req->user, err);
-    if (rc == PST_NOTFOUND)
+        rc = pst_user_get(tx, req->token.user_id, &req->user, err);
+    if (rc == PST_OK && claims->direct_name[0] && !pst_streq(claims->direct_name, req->token.id) &&
+        !pst_streq(claims->direct_name, req->user.username))
+        rc = PST_NOTFOUND;
+    if (rc != PST_NOTFOUND)
+        return rc;
+    req->token = (struct pst_token){0};
+    req->user = (struct pst_user){0};
+    if (!direct)
         return unauthorized(ans, "the API token of this session was revoked");
-    return rc;
+    pst_limiter_failed(req->api->limiter, req->peer, pst_mono_ms(req->api->opts.clock));
+    return unauthorized(ans, "the API token is not valid");
+}
+
+/* What a token that is bound to one app may ask for; which app is seen when it is looked up. */
+static bool within_app(const struct pst_route *r)
+{
+    static const char *const patterns[] = {
+        "/v1/apps", "/v1/users/self",          "/v1/features/stacks",
+        "/v2/self", "/v2/self/tokens/current", "/v2/summary"};
+
+    if (pst_streq(r->pattern, "/v1/apps/:app"))
+        return r->method != PST_DELETE;
+    if (pst_str_starts(r->pattern, "/v1/apps/:app/") || strstr(r->pattern, "/applications/:app"))
+        return true;
+    for (size_t i = 0; i < PST_ARRAY_N(patterns); i++)
+        if (pst_streq(r->pattern, patterns[i]))
+            return r->method == PST_GET;
+    return false;
+}
+
+static int check_rights(const struct pst_req *req, struct pst_answer *ans)
+{
+    const struct pst_route *r = req->route;
+
+    if (req->token.app_id[0] && !within_app(r))
+        return pst_answer_error(ans, 403, "this API token may only be used for one app");
+    if (r->need == PST_NEED_OPERATOR && req->user.role != PST_ROLE_OPERATOR)
+        return pst_answer_error(ans, 403, "only an operator may do this");
+    if (r->need == PST_NEED_WRITER && req->user.role == PST_ROLE_READER)
+        return pst_answer_error(ans, 403, "this account may only read");
+    if (req->token.read_only && (r->need == PST_NEED_WRITER || r->method != PST_GET))
+        return pst_answer_error(ans, 403, "this API token may only read");
+    return PST_OK;
 }
 
 int pst_auth_load(struct pst_req *req, struct pst_tx *tx, const struct pst_claims *claims,
@@ -100,9 +242,24 @@ int pst_auth_load(struct pst_req *req, struct pst_tx *tx, const struct pst_claim
         return rc;
     /* Tenants see their own objects; operators and readers (monitoring, support) see all. */
     req->scope = req->user.role == PST_ROLE_TENANT ? req->user.id : NULL;
-    if (need == PST_NEED_OPERATOR && req->user.role != PST_ROLE_OPERATOR)
-        return pst_answer_error(ans, 403, "only an operator may do this");
-    if (need == PST_NEED_WRITER && req->user.role == PST_ROLE_READER)
-        return pst_answer_error(ans, 403, "this account may only read");
-    return PST_OK;
+    return check_rights(req, ans);
+}
+
+static int note_use(struct pst_tx *tx, void *arg, struct pst_err *err)
+{
+    const struct pst_req *req = arg;
+
+    return pst_token_used(tx, req->token.id, err);
+}
+
+void pst_auth_note_use(struct pst_req *req)
+{
+    struct pst_err err = {0};
+    int64_t age_ms = pst_wall_ms(req->api->opts.clock) - req->token.last_used_at_ms;
+
+    if (!req->token.id[0] || age_ms < USED_EVERY_MS)
+        return;
+    /* A date that is missing is no reason to fail what was asked for. */
+    if (pst_store_write(req->api->opts.store, note_use, req, NULL, &err) < 0)
+        pst_log_err("api", "the use of a token was not noted", &err);
 }

@@ -19,8 +19,9 @@ int pst_jwt_sign(const struct pst_secret *key, const struct pst_claims *claims, 
     uint8_t mac[PST_SHA256_LEN];
 
     pst_buf_printf(&json,
-                   "{\"iss\":\"postern\",\"sub\":\"%s\",\"tid\":\"%s\",\"iat\":%lld,\"exp\":%lld}",
-                   claims->user_id, claims->token_id, (long long)claims->issued_at,
+                   "{\"iss\":\"postern\",\"sub\":\"%s\",\"tid\":\"%s\",\"tag\":\"%s\",\"iat\":%lld,"
+                   "\"exp\":%lld}",
+                   claims->user_id, claims->token_id, claims->tag, (long long)claims->issued_at,
                    (long long)claims->expires_at);
     pst_buf_cut(ret, 0);
     pst_b64url_add(ret, header_text, strlen(header_text));
@@ -92,12 +93,13 @@ static int read_claims(const char *part, size_t len, int64_t now, struct pst_cla
 {
     auto_(pst_json_free) struct pst_json *json = NULL;
     struct claims {
-        const char *sub, *tid;
+        const char *sub, *tid, *tag;
         int64_t iat, exp;
     } c = {0};
     static const struct pst_json_field fields[] = {
         PST_JSON_FIELD(struct claims, sub, "sub", TEXT, 0, PST_ID_SIZE - 1),
         PST_JSON_FIELD(struct claims, tid, "tid", TEXT, 0, PST_ID_SIZE - 1),
+        PST_JSON_FIELD(struct claims, tag, "tag", TEXT, 0, PST_TOKEN_TAG_SIZE - 1),
         PST_JSON_FIELD(struct claims, iat, "iat", INT, 0, 0),
         PST_JSON_FIELD(struct claims, exp, "exp", INT, 0, 0),
     };
@@ -112,6 +114,7 @@ static int read_claims(const char *part, size_t len, int64_t now, struct pst_cla
         return refuse(err, "is over; exchange the API token again");
     pst_str_copy(ret->user_id, sizeof ret->user_id, c.sub);
     pst_str_copy(ret->token_id, sizeof ret->token_id, c.tid);
+    pst_str_copy(ret->tag, sizeof ret->tag, c.tag);
     ret->issued_at = c.iat;
     ret->expires_at = c.exp;
     return PST_OK;

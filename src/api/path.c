@@ -148,3 +148,8 @@ const char *pst_target_query(const struct pst_target *t, const char *key)
             return t->query[i].value;
     return NULL;
 }
+
+bool pst_percent_decode(char *s)
+{
+    return decode(s, false, NULL) == PST_OK;
+}

@@ -37,6 +37,9 @@ struct pst_target {
  */
 int pst_target_parse(struct pst_target *t, const char *raw, struct pst_err *err);
 
+/* Decode percent codes in place.  False: a broken code, a NUL, or not UTF-8. */
+bool pst_percent_decode(char *s);
+
 /* The value of a query argument ("" when it has none); NULL when it is not there.  The first one
  * counts. */
 const char *pst_target_query(const struct pst_target *t, const char *key);

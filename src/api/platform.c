@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include <postern/conf.h>
 #include <postern/feed.h>
 
 int pst_regions_list(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
@@ -61,4 +62,36 @@ int pst_health_get(struct pst_req *req, struct pst_tx *tx, struct pst_answer *an
         !pst_json_set_text(j, "version", PST_VERSION))
         return pst_fail_nomem(err, "the state");
     return pst_answer_json(ans, 200, j, err);
+}
+
+struct edge_count {
+    int64_t n, live_n, now_ms, live_ms;
+};
+
+static int count_edge(const struct pst_edge *e, void *arg)
+{
+    struct edge_count *c = arg;
+
+    c->n++;
+    c->live_n += e->caught_up && c->now_ms - e->polled_at_ms <= c->live_ms;
+    return PST_OK;
+}
+
+/* The database answers, or this is a 503; an installation without a live edge serves nobody. */
+int pst_ready_get(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
+                  struct pst_err *err)
+{
+    auto_(pst_json_free) struct pst_json *j = pst_json_object();
+    struct edge_count c = {0};
+
+    c.now_ms = pst_wall_ms(req->api->opts.clock);
+    c.live_ms = pst_conf_int(req->api->set.conf, PST_CONF_EDGE_LIVE_TIMEOUT) * 1000;
+    int rc = pst_edge_each(tx, count_edge, &c, err);
+    if (rc != PST_OK)
+        return rc;
+    bool ready = c.live_n > 0;
+    if (!pst_json_set_text(j, "status", ready ? "ready" : "not ready") ||
+        !pst_json_set_int(j, "edges", c.n) || !pst_json_set_int(j, "live_edges", c.live_n))
+        return pst_fail_nomem(err, "the state");
+    return pst_answer_json(ans, ready ? 200 : 503, j, err);
 }

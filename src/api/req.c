@@ -112,6 +112,9 @@ int pst_req_app(struct pst_req *req, struct pst_tx *tx, struct pst_app *ret, str
 {
     int rc = pst_app_find(tx, req->scope, req->params[0], ret, err);
 
+    /* To a token that is bound to one app the others do not exist. */
+    if (rc == PST_OK && req->token.app_id[0] && !pst_streq(req->token.app_id, ret->id))
+        rc = PST_NOTFOUND;
     return rc == PST_NOTFOUND ? pst_answer_absent(ans, "app") : rc;
 }
 
@@ -205,10 +208,13 @@ static int read_body(struct pst_req *req, struct pst_answer *ans, struct pst_err
 {
     struct pst_err why = {0};
 
-    if (!req->route->body || req->again)
+    if (req->again)
         return PST_OK;
     pst_json_free(req->json);
     req->json = NULL;
+    if (req->route->body == PST_BODY_NONE || req->route->body == PST_BODY_RAW ||
+        (req->route->body == PST_BODY_MAYBE && req->body.len == 0))
+        return PST_OK;
     int rc = pst_json_parse(&req->json, pst_buf_cstr(&req->body), req->body.len, &why);
     if (rc == PST_EINPUT)
         return pst_answer_error(ans, 400, "There was a problem in the JSON you submitted: %s",
@@ -319,6 +325,7 @@ int pst_dispatch(struct pst_req *req, struct pst_answer *ans)
         call_hooks(req);
         return PST_NOTYET;
     }
+    pst_auth_note_use(req);
     if (rc == PST_OK) {
         call_hooks(req);
     } else if (rc != PST_REFUSED) {

@@ -10,12 +10,23 @@
 const struct pst_route pst_routes[] = {
     /* method     pattern                      handler                  who               transaction   body   text */
     {PST_GET,    "/v1/health",                 pst_health_get,          PST_NEED_NOTHING,  PST_TX_READ,  false, "Does the server work, and where does the feed stand?"},
+    {PST_GET,    "/v1/ready",                pst_ready_get,           PST_NEED_NOTHING,  PST_TX_READ,  false, "Is there an edge that is live? 503 when there is none."},
 
     {PST_POST,   "/v1/tokens/exchange",        pst_tokens_exchange,     PST_NEED_NOTHING,  PST_TX_NONE,  false, "Exchange an API token (Basic, empty user name) for a session token of one hour."},
     {PST_GET,    "/v1/tokens",                 pst_tokens_list,         PST_NEED_USER,     PST_TX_READ,  false, "The caller's API tokens, without their secrets."},
     {PST_POST,   "/v1/tokens",                 pst_tokens_create,       PST_NEED_USER,     PST_TX_WRITE, true,  "Make an API token for the caller; its secret is shown once."},
     {PST_DELETE, "/v1/tokens/:id",             pst_tokens_delete,       PST_NEED_USER,     PST_TX_WRITE, false, "Revoke one of the caller's API tokens and the sessions made with it."},
+    {PST_PATCH,  "/v1/tokens/:id",           pst_tokens_patch,        PST_NEED_USER,     PST_TX_WRITE, true,  "Give one of the caller's API tokens another name."},
+    {PST_PATCH,  "/v1/tokens/:id/renew",     pst_tokens_renew,        PST_NEED_USER,     PST_TX_WRITE, PST_BODY_MAYBE, "Give one of the caller's API tokens another secret; sessions of the old one end at once."},
     {PST_GET,    "/v1/users/self",             pst_users_self,          PST_NEED_USER,     PST_TX_READ,  false, "The caller's account."},
+    {PST_GET,    "/v1/users",                pst_users_list,          PST_NEED_OPERATOR, PST_TX_READ,  false, "All accounts."},
+    {PST_POST,   "/v1/users",                pst_users_create,        PST_NEED_OPERATOR, PST_TX_WRITE, true,  "Make an account and its first API token; the role is operator, tenant or reader."},
+    {PST_GET,    "/v1/users/:user",          pst_users_get,           PST_NEED_OPERATOR, PST_TX_READ,  false, "One account, by id or name."},
+    {PST_PATCH,  "/v1/users/:user",          pst_users_patch,         PST_NEED_OPERATOR, PST_TX_WRITE, true,  "Change the mail address, full name or role of an account."},
+    {PST_DELETE, "/v1/users/:user",          pst_users_delete,        PST_NEED_OPERATOR, PST_TX_WRITE, false, "Remove an account that has no apps, and its API tokens."},
+    {PST_GET,    "/v1/users/:user/tokens",   pst_users_tokens_list,   PST_NEED_OPERATOR, PST_TX_READ,  false, "An account's API tokens, without their secrets."},
+    {PST_POST,   "/v1/users/:user/tokens",   pst_users_tokens_create, PST_NEED_OPERATOR, PST_TX_WRITE, true,  "Make an API token for an account; its secret is shown once."},
+    {PST_DELETE, "/v1/users/:user/tokens/:id", pst_users_tokens_delete, PST_NEED_OPERATOR, PST_TX_WRITE, false, "Revoke an account's API token and its sessions."},
     {PST_GET,    "/v1/regions",                pst_regions_list,        PST_NEED_NOTHING,  PST_TX_NONE,  false, "The regions of this platform and the URL of their API."},
     {PST_GET,    "/v1/features/stacks",        pst_stacks_list,         PST_NEED_USER,     PST_TX_NONE,  false, "The stacks an app can be built on."},
 
@@ -25,6 +36,15 @@ const struct pst_route pst_routes[] = {
     {PST_PUT,    V1_APP,                       pst_apps_put,            PST_NEED_WRITER,   PST_TX_WRITE, true,  "Change settings of an app, given as a bare object."},
     {PST_PATCH,  V1_APP,                       pst_apps_patch,          PST_NEED_WRITER,   PST_TX_WRITE, true,  "Change settings of an app, given under \"app\"."},
     {PST_DELETE, V1_APP,                       pst_apps_delete,         PST_NEED_WRITER,   PST_TX_WRITE, false, "Remove an app, its upstreams and domains; current_name must repeat its name."},
+    {PST_POST,   V1_APP "/rename",           pst_apps_rename,         PST_NEED_WRITER,   PST_TX_WRITE, true,  "Give an app another name; current_name must repeat the one it has."},
+    {PST_POST,   V1_APP "/restart",          pst_apps_restart,        PST_NEED_WRITER,   PST_TX_WRITE, PST_BODY_MAYBE, "Accepted and noted: Postern runs no processes of apps, so it is done at once."},
+    {PST_GET,    V1_APP "/operations/:id",   pst_operations_get,      PST_NEED_USER,     PST_TX_READ,  false, "How a restart went."},
+    {PST_GET,    V1_APP "/variables",        pst_variables_list,      PST_NEED_USER,     PST_TX_READ,  false, "The environment of an app; aliases=false shows what $OTHER stands for."},
+    {PST_PUT,    V1_APP "/variables",        pst_variables_put,       PST_NEED_WRITER,   PST_TX_WRITE, true,  "Make or overwrite variables by name; null is nothing to do."},
+    {PST_POST,   V1_APP "/variables",        pst_variables_create,    PST_NEED_WRITER,   PST_TX_WRITE, true,  "Make or overwrite one variable."},
+    {PST_DELETE, V1_APP "/variables",        pst_variables_delete_list, PST_NEED_WRITER,   PST_TX_WRITE, true,  "Remove several variables, by id."},
+    {PST_PATCH,  V1_APP "/variables/:id",    pst_variables_patch,     PST_NEED_WRITER,   PST_TX_WRITE, true,  "Change the value of a variable."},
+    {PST_DELETE, V1_APP "/variables/:id",    pst_variables_delete,    PST_NEED_WRITER,   PST_TX_WRITE, false, "Remove a variable, by id or name."},
 
     {PST_GET,    V1_APP "/upstreams",          pst_upstreams_get,       PST_NEED_USER,     PST_TX_READ,  false, "The addresses that requests to an app are passed on to."},
     {PST_PUT,    V1_APP "/upstreams",          pst_upstreams_put,       PST_NEED_WRITER,   PST_TX_WRITE, true,  "Replace the list of an app's upstreams."},
@@ -39,9 +59,11 @@ const struct pst_route pst_routes[] = {
     {PST_POST,   V1_DOMAIN "/csr",             pst_requests_create,     PST_NEED_WRITER,   PST_TX_NONE,  true,  "Make a key, which stays here, and a certificate request for it."},
     {PST_DELETE, V1_DOMAIN "/csr/:csr",        pst_requests_delete,     PST_NEED_WRITER,   PST_TX_WRITE, false, "Forget a certificate request and its key."},
     {PST_POST,   "/v1/certificates/check",     pst_certificates_check,  PST_NEED_USER,     PST_TX_NONE,  true,  "Judge a certificate as an upload would be, and store nothing."},
+    {PST_POST,   V1_DOMAIN "/retry",         pst_domains_retry,       PST_NEED_WRITER,   PST_TX_WRITE, PST_BODY_MAYBE, "Try at once again to get a certificate; once in 12 minutes for a name."},
 
     {PST_GET,    V1_APP "/events",             pst_events_of_app,       PST_NEED_USER,     PST_TX_READ,  false, "What happened to an app and its domains, newest first."},
     {PST_GET,    "/v1/events",                 pst_events_list,         PST_NEED_OPERATOR, PST_TX_READ,  false, "What happened on the platform, newest first."},
+    {PST_GET,    "/v1/ledger",               pst_ledger_get,          PST_NEED_OPERATOR, PST_TX_READ,  false, "What is left of the CA's limits, by account, registered domain and name."},
 
     {PST_GET,    "/v1/edges",                  pst_edges_list,          PST_NEED_OPERATOR, PST_TX_READ,  false, "The edges, what they have and whether they are live."},
     {PST_POST,   "/v1/edges/enrol-tokens",     pst_edges_enrol_token,   PST_NEED_OPERATOR, PST_TX_WRITE, true,  "Make a one-time token with which an edge enrols."},
@@ -117,6 +139,15 @@ static const char *allow_text(unsigned set)
         {M(POST) | M(DELETE), "POST, DELETE"},
         {M(GET) | M(PUT) | M(PATCH) | M(DELETE), "GET, PUT, PATCH, DELETE"},
         {M(GET) | M(PATCH) | M(DELETE), "GET, PATCH, DELETE"},
+        {M(PATCH), "PATCH"},
+        {M(POST) | M(PATCH) | M(DELETE), "POST, PATCH, DELETE"},
+        {M(PATCH) | M(DELETE), "PATCH, DELETE"},
+        {M(GET) | M(DELETE), "GET, DELETE"},
+        {M(PUT) | M(DELETE), "PUT, DELETE"},
+        {M(GET) | M(PUT) | M(DELETE), "GET, PUT, DELETE"},
+        {M(POST) | M(PUT), "POST, PUT"},
+        {M(GET) | M(POST) | M(PUT), "GET, POST, PUT"},
+        {M(GET) | M(POST) | M(PUT) | M(DELETE), "GET, POST, PUT, DELETE"},
 #undef M
     };
 

@@ -39,7 +39,7 @@ static struct MHD_Response *make_response(struct pst_answer *a)
     if (!r)
         pst_free(text);
     else
-        MHD_add_response_header(r, "Content-Type", "application/json");
+        MHD_add_response_header(r, "Content-Type", a->type ? a->type : "application/json");
     return r;
 }
 
@@ -58,6 +58,8 @@ static enum MHD_Result send_answer(struct pst_req *req)
         MHD_add_response_header(r, "Allow", a->allow);
     if (a->challenge)
         MHD_add_response_header(r, "WWW-Authenticate", a->challenge);
+    if (a->location[0])
+        MHD_add_response_header(r, "Location", a->location);
     if (a->close)
         MHD_add_response_header(r, "Connection", "close");
     if (a->retry_after_s > 0) {
@@ -176,6 +178,19 @@ static void see_dry_run(struct fields *f, const char *value)
     f->req->dry_run = pst_strcaseeq(value, "true");
 }
 
+static void see_content_type(struct fields *f, const char *value)
+{
+    if (!pst_str_copy(f->req->content_type, sizeof f->req->content_type, value))
+        f->problem = "the Content-Type field is too long";
+}
+
+/* A list that is too long is not one of a browser. */
+static void see_accept(struct fields *f, const char *value)
+{
+    if (!pst_str_copy(f->req->accept, sizeof f->req->accept, value))
+        f->req->accept[0] = '\0';
+}
+
 static const struct {
     const char *name;
     void (*see)(struct fields *f, const char *value);
@@ -188,6 +203,8 @@ static const struct {
     {"X-Forwarded-Proto", see_proto},
     {"X-Real-IP", see_real_ip},
     {"X-Dry-Run", see_dry_run},
+    {"Content-Type", see_content_type},
+    {"Accept", see_accept},
 };
 
 static enum MHD_Result on_field(void *cls, enum MHD_ValueKind kind, const char *name,

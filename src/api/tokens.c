@@ -6,6 +6,8 @@
 
 #include <postern/crypto_mac.h>
 
+#include "domain_view.h"
+
 enum { USED_EVERY_MS = 60 * 1000 };
 
 /* ---- exchange ---- */
@@ -54,6 +56,7 @@ static int sign_session(struct pst_req *req, const struct pst_token *token, stru
     claims.expires_at = claims.issued_at + PST_JWT_LIFE_S;
     pst_str_copy(claims.user_id, sizeof claims.user_id, token->user_id);
     pst_str_copy(claims.token_id, sizeof claims.token_id, token->id);
+    snprintf(claims.tag, sizeof claims.tag, "%.16s", token->hash);
     int rc = pst_jwt_sign(&api->jwt_key, &claims, &jwt, err);
     if (rc < 0)
         return rc;
@@ -72,14 +75,10 @@ int pst_tokens_exchange(struct pst_req *req, struct pst_tx *tx, struct pst_answe
     const char *token;
 
     (void)tx;
-    int64_t wait_s = pst_limiter_wait_s(api->limiter, req->peer, now_ms);
-    if (wait_s > 0) {
-        int rc = pst_answer_error(ans, 429, "too many failed logins from this address; wait %lld s",
-                                  (long long)wait_s);
-        ans->retry_after_s = wait_s;
+    int rc = pst_auth_limit(req, ans);
+    if (rc != PST_OK)
         return rc;
-    }
-    int rc = PST_NOTFOUND;
+    rc = PST_NOTFOUND;
     if (basic_token(req, &decoded, &token)) {
         rc = pst_sha256_hex(token, strlen(token), x.hash, err);
         if (rc == PST_OK)
@@ -107,15 +106,28 @@ int pst_tokens_exchange(struct pst_req *req, struct pst_tx *tx, struct pst_answe
 static struct pst_json *token_json(const struct pst_token *t)
 {
     auto_(pst_json_free) struct pst_json *j = pst_json_object();
-    char created[PST_TIME_SIZE], used[PST_TIME_SIZE];
 
-    pst_time_format(created, t->created_at_ms);
-    pst_time_format(used, t->last_used_at_ms);
-    bool ok = pst_json_set_text(j, "id", t->id) && pst_json_set_text(j, "name", t->name) &&
-              pst_json_set_text(j, "created_at", created) &&
-              (t->last_used_at_ms ? pst_json_set_text(j, "last_used_at", used)
-                                  : pst_json_set_null(j, "last_used_at"));
+    bool ok =
+        pst_json_set_text(j, "id", t->id) && pst_json_set_text(j, "name", t->name) &&
+        pst_json_set_time(j, "created_at", t->created_at_ms) &&
+        pst_json_set_time(j, "last_used_at", t->last_used_at_ms) &&
+        pst_json_set_time(j, "issued_at", t->issued_at_ms ? t->issued_at_ms : t->created_at_ms) &&
+        pst_json_set_bool(j, "read_only", t->read_only) &&
+        pst_json_set_or_null(j, "app_id", t->app_id);
     return ok ? pst_take(&j) : NULL;
+}
+
+/* secret: NULL, or what is shown this once. */
+static int answer_token(const struct pst_token *t, const char *secret, int status,
+                        struct pst_answer *ans, struct pst_err *err)
+{
+    auto_(pst_json_free) struct pst_json *token = token_json(t);
+    auto_(pst_json_free) struct pst_json *j = pst_json_object();
+
+    bool ok = token && (!secret || pst_json_set_text(token, "token", secret));
+    if (!ok || !pst_json_set(j, "token", pst_take(&token)))
+        return pst_fail_nomem(err, "the token");
+    return pst_answer_json(ans, status, j, err);
 }
 
 static int add_token(const struct pst_token *t, void *arg)
@@ -123,15 +135,15 @@ static int add_token(const struct pst_token *t, void *arg)
     return pst_json_push(arg, token_json(t)) ? PST_OK : PST_ENOMEM;
 }
 
-int pst_tokens_list(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
-                    struct pst_err *err)
+static int list_tokens(struct pst_tx *tx, const char *user_id, struct pst_answer *ans,
+                       struct pst_err *err)
 {
     auto_(pst_json_free) struct pst_json *list = pst_json_array();
     auto_(pst_json_free) struct pst_json *j = pst_json_object();
 
     if (!list || !j)
         return pst_fail_nomem(err, "the tokens");
-    int rc = pst_token_each(tx, req->user.id, add_token, list, err);
+    int rc = pst_token_each(tx, user_id, add_token, list, err);
     if (rc != PST_OK)
         return rc;
     if (!pst_json_set(j, "tokens", pst_take(&list)))
@@ -139,81 +151,201 @@ int pst_tokens_list(struct pst_req *req, struct pst_tx *tx, struct pst_answer *a
     return pst_answer_json(ans, 200, j, err);
 }
 
-/* {"token":{"name":"..."}}, or {"name":"..."} as the npm client sends it. */
-static int read_token_name(struct pst_req *req, struct pst_token *to, struct pst_answer *ans)
+int pst_tokens_list(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
+                    struct pst_err *err)
+{
+    return list_tokens(tx, req->user.id, ans, err);
+}
+
+struct token_body {
+    const char *name, *app;
+    bool read_only;
+};
+
+static const struct pst_json_field token_fields[] = {
+    PST_JSON_FIELD(struct token_body, name, "name", TEXT, PST_JSON_OPTIONAL, 0),
+    PST_JSON_FIELD(struct token_body, app, "app", TEXT, PST_JSON_OPTIONAL | PST_JSON_NULLABLE, 0),
+    PST_JSON_FIELD(struct token_body, read_only, "read_only", BOOL,
+                   PST_JSON_OPTIONAL | PST_JSON_NULLABLE, 0),
+};
+
+/* {"token":{...}}, or the bare object as the npm client sends it. */
+static int read_token_body(struct pst_req *req, struct token_body *b, struct pst_answer *ans)
 {
     const struct pst_json *rooted = pst_json_get(req->json, "token");
-    const char *name = pst_json_get_text(rooted ? rooted : req->json, "name");
+    const struct pst_json *j = rooted ? rooted : req->json;
 
+    if (pst_json_type(j) != PST_JSON_OBJECT)
+        return pst_answer_invalid(ans, "name", "must be a text that tells what the token is for");
+    return pst_req_decode(j, token_fields, PST_ARRAY_N(token_fields), b, ans);
+}
+
+static int set_token_name(struct pst_token *t, const char *name, struct pst_answer *ans)
+{
     if (!name || !*name)
         return pst_answer_invalid(ans, "name", "must be a text that tells what the token is for");
-    if (!pst_str_copy(to->name, sizeof to->name, name))
-        return pst_answer_invalid(ans, "name", "must be shorter than %zu bytes", sizeof to->name);
+    if (!pst_str_copy(t->name, sizeof t->name, name))
+        return pst_answer_invalid(ans, "name", "must be shorter than %zu bytes", sizeof t->name);
     return PST_OK;
+}
+
+/* The app that a deploy token is bound to: one that its user sees. */
+static int bind_token(struct pst_tx *tx, const struct pst_user *user, const char *app,
+                      struct pst_token *t, struct pst_answer *ans, struct pst_err *err)
+{
+    struct pst_app a;
+
+    if (!app || !*app)
+        return PST_OK;
+    int rc = pst_app_find(tx, user->role == PST_ROLE_TENANT ? user->id : NULL, app, &a, err);
+    if (rc == PST_NOTFOUND)
+        return pst_answer_invalid(ans, "app", "there is no such app");
+    if (rc == PST_OK)
+        pst_str_copy(t->app_id, sizeof t->app_id, a.id);
+    return rc;
+}
+
+static int create_token(struct pst_req *req, struct pst_tx *tx, const struct pst_user *user,
+                        struct pst_answer *ans, struct pst_err *err)
+{
+    struct token_body b = {0};
+    struct pst_token t = {0};
+    char secret[PST_API_TOKEN_SIZE];
+
+    int rc = read_token_body(req, &b, ans);
+    if (rc == PST_OK)
+        rc = set_token_name(&t, b.name, ans);
+    if (rc == PST_OK)
+        rc = bind_token(tx, user, b.app, &t, ans, err);
+    if (rc != PST_OK)
+        return rc;
+    t.read_only = b.read_only;
+    pst_str_copy(t.user_id, sizeof t.user_id, user->id);
+    rc = pst_token_make(req->api->opts.rand, PST_USER_TOKEN_PREFIX, secret, t.hash, err);
+    if (rc == PST_OK)
+        rc = pst_token_insert(tx, &t, err);
+    if (rc == PST_OK)
+        rc = pst_req_event(req, tx, "token.created", t.app_id, NULL, err,
+                           "API token \"%.100s\" was made for %s%s%s", t.name, user->username,
+                           t.read_only ? ", only to read" : "", t.app_id[0] ? ", for one app" : "");
+    if (rc == PST_OK)
+        rc = answer_token(&t, secret, 201, ans, err);
+    pst_wipe(secret, sizeof secret);
+    return rc;
 }
 
 int pst_tokens_create(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
                       struct pst_err *err)
 {
-    struct pst_token t = {0};
-    char secret[PST_API_TOKEN_SIZE];
-
-    int rc = read_token_name(req, &t, ans);
-    if (rc != PST_OK)
-        return rc;
-    pst_str_copy(t.user_id, sizeof t.user_id, req->user.id);
-    rc = pst_token_make(req->api->opts.rand, "tk-us-", secret, t.hash, err);
-    if (rc == PST_OK)
-        rc = pst_token_insert(tx, &t, err);
-    if (rc == PST_OK)
-        rc = pst_req_event(req, tx, "token.created", NULL, NULL, err,
-                           "API token \"%.100s\" was made", t.name);
-    if (rc != PST_OK)
-        return rc;
-    auto_(pst_json_free) struct pst_json *token = token_json(&t);
-    auto_(pst_json_free) struct pst_json *j = pst_json_object();
-    bool ok = token && pst_json_set_text(token, "token", secret);
-    pst_wipe(secret, sizeof secret);
-    if (!ok || !pst_json_set(j, "token", pst_take(&token)))
-        return pst_fail_nomem(err, "the token");
-    return pst_answer_json(ans, 201, j, err);
+    return create_token(req, tx, &req->user, ans, err);
 }
 
-int pst_tokens_delete(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
-                      struct pst_err *err)
+/* One of the caller's own. */
+static int find_own(struct pst_req *req, struct pst_tx *tx, struct pst_token *ret,
+                    struct pst_answer *ans, struct pst_err *err)
 {
-    int rc = pst_token_delete(tx, req->user.id, req->params[0], err);
+    int rc = pst_token_get(tx, req->params[0], ret, err);
+
+    if (rc == PST_OK && !pst_streq(ret->user_id, req->user.id))
+        rc = PST_NOTFOUND;
+    return rc == PST_NOTFOUND ? pst_answer_absent(ans, "token") : rc;
+}
+
+int pst_tokens_renew(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
+                     struct pst_err *err)
+{
+    char secret[PST_API_TOKEN_SIZE];
+    struct pst_token t;
+
+    int rc = find_own(req, tx, &t, ans, err);
+    if (rc == PST_OK)
+        rc = pst_token_make(req->api->opts.rand, PST_USER_TOKEN_PREFIX, secret, t.hash, err);
+    if (rc != PST_OK)
+        return rc;
+    rc = pst_token_renew(tx, t.id, t.hash, err);
+    if (rc == PST_OK)
+        rc = pst_token_get(tx, t.id, &t, err);
+    if (rc == PST_OK)
+        rc = pst_req_event(req, tx, "token.renewed", NULL, NULL, err,
+                           "API token \"%.100s\" has a new secret", t.name);
+    if (rc == PST_OK)
+        rc = answer_token(&t, secret, 200, ans, err);
+    pst_wipe(secret, sizeof secret);
+    return rc;
+}
+
+int pst_tokens_patch(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
+                     struct pst_err *err)
+{
+    struct token_body b = {0};
+    struct pst_token t;
+
+    int rc = find_own(req, tx, &t, ans, err);
+    if (rc == PST_OK)
+        rc = read_token_body(req, &b, ans);
+    if (rc == PST_OK && (b.app || b.read_only))
+        return pst_answer_invalid(ans, "token", "only its name can be changed; make another token");
+    if (rc == PST_OK)
+        rc = set_token_name(&t, b.name, ans);
+    if (rc == PST_OK)
+        rc = pst_token_rename(tx, t.id, t.name, err);
+    return rc == PST_OK ? answer_token(&t, NULL, 200, ans, err) : rc;
+}
+
+static int delete_token(struct pst_req *req, struct pst_tx *tx, const char *user_id, const char *id,
+                        struct pst_answer *ans, struct pst_err *err)
+{
+    int rc = pst_token_delete(tx, user_id, id, err);
 
     if (rc == PST_NOTFOUND)
         return pst_answer_absent(ans, "token");
     if (rc == PST_OK)
         rc = pst_req_event(req, tx, "token.revoked", NULL, NULL, err, "API token %.24s was revoked",
-                           req->params[0]);
+                           id);
     return rc == PST_OK ? pst_answer_empty(ans, 204) : rc;
 }
 
-/* ---- the account ---- */
-
-int pst_users_self(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
-                   struct pst_err *err)
+int pst_tokens_delete(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
+                      struct pst_err *err)
 {
-    auto_(pst_json_free) struct pst_json *u = pst_json_object();
-    auto_(pst_json_free) struct pst_json *j = pst_json_object();
-    const struct pst_user *user = &req->user;
-    char created[PST_TIME_SIZE];
+    return delete_token(req, tx, req->user.id, req->params[0], ans, err);
+}
 
-    (void)tx;
-    pst_time_format(created, user->created_at_ms);
-    /* No "admin" flag, whatever the role: it makes the Scalingo CLI ask questions. */
-    if (!pst_json_set_text(u, "id", user->id) ||
-        !pst_json_set_text(u, "username", user->username) ||
-        !pst_json_set_text(u, "fullname", user->fullname) ||
-        !pst_json_set_text(u, "email", user->email) ||
-        !pst_json_set_text(u, "role", pst_role_name(user->role)) ||
-        !pst_json_set_text(u, "created_at", created) ||
-        !pst_json_set(u, "flags", pst_json_object()) || !pst_json_set(j, "user", pst_take(&u)))
-        return pst_fail_nomem(err, "the account");
-    return pst_answer_json(ans, 200, j, err);
+/* ---- an operator works on others' tokens ---- */
+
+static int find_user(struct pst_req *req, struct pst_tx *tx, struct pst_user *ret,
+                     struct pst_answer *ans, struct pst_err *err)
+{
+    int rc = pst_req_user(req, tx, ret, ans, err);
+
+    return rc == PST_OK ? pst_user_lock(tx, ret->id, err) : rc;
+}
+
+int pst_users_tokens_list(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
+                          struct pst_err *err)
+{
+    struct pst_user u;
+
+    int rc = pst_req_user(req, tx, &u, ans, err);
+    return rc == PST_OK ? list_tokens(tx, u.id, ans, err) : rc;
+}
+
+int pst_users_tokens_create(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
+                            struct pst_err *err)
+{
+    struct pst_user u;
+
+    int rc = find_user(req, tx, &u, ans, err);
+    return rc == PST_OK ? create_token(req, tx, &u, ans, err) : rc;
+}
+
+int pst_users_tokens_delete(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
+                            struct pst_err *err)
+{
+    struct pst_user u;
+
+    int rc = find_user(req, tx, &u, ans, err);
+    return rc == PST_OK ? delete_token(req, tx, u.id, req->params[1], ans, err) : rc;
 }
 
 /* ---- the first account ---- */
@@ -240,7 +372,7 @@ static int insert_user(struct pst_tx *tx, void *arg, struct pst_err *err)
     return pst_event_append(tx, &e, err);
 }
 
-static bool parse_role(const char *name, enum pst_role *ret)
+bool pst_role_parse(const char *name, enum pst_role *ret)
 {
     for (int i = 0; i < PST_ROLE__COUNT; i++) {
         if (pst_streq(pst_role_name((enum pst_role)i), name)) {
@@ -257,19 +389,16 @@ int pst_api_user_create(struct pst_store *store, const char *username, const cha
     struct creation c = {.token = {.name = "first token"}};
     char secret[PST_API_TOKEN_SIZE];
 
-    size_t len = strspn(username, "abcdefghijklmnopqrstuvwxyz0123456789-_.");
-    if (len == 0 || username[len] ||
-        !pst_str_copy(c.user.username, sizeof c.user.username, username))
-        return pst_fail(err, PST_REFUSED,
-                        "the user name must have 1 to %zu lower-case letters, digits, -, _ or .",
-                        sizeof c.user.username - 1);
-    if (!strchr(email, '@') || !pst_utf8_ok(email, strlen(email)) ||
-        !pst_str_copy(c.user.email, sizeof c.user.email, email))
-        return pst_fail(err, PST_REFUSED, "%.100s is not a mail address", email);
-    if (!parse_role(role, &c.user.role))
+    const char *problem = pst_user_problem(username, email);
+    if (problem)
+        return pst_fail(err, PST_REFUSED, "%s", problem);
+    pst_str_copy(c.user.username, sizeof c.user.username, username);
+    pst_str_copy(c.user.email, sizeof c.user.email, email);
+    if (!pst_role_parse(role, &c.user.role))
         return pst_fail(err, PST_REFUSED, "the role is operator, tenant or reader");
     pst_str_copy(c.user.fullname, sizeof c.user.fullname, username);
-    int rc = pst_token_make(pst_store_rand(store), "tk-us-", secret, c.token.hash, err);
+    int rc =
+        pst_token_make(pst_store_rand(store), PST_USER_TOKEN_PREFIX, secret, c.token.hash, err);
     if (rc == PST_OK)
         rc = pst_store_write(store, insert_user, &c, NULL, err);
     if (rc == PST_OK)

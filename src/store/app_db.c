@@ -15,6 +15,9 @@ enum {
     NAME_TAKEN,
     UPDATE,
     DELETE,
+    TOKENS_DROP,
+    FAVOURITE,
+    FAVOURITE_SET,
     DOMAINS,
     LOCK,
     UPSTREAMS,
@@ -62,6 +65,19 @@ static const struct pst_stmt stmts[] = {
                 .sql = "DELETE FROM apps WHERE id = $1",
                 .args = "t",
                 .cols = ""},
+    [TOKENS_DROP] = {.name = "app.tokens-drop",
+                     .sql = "DELETE FROM tokens WHERE app_id = $1",
+                     .args = "t",
+                     .cols = ""},
+    [FAVOURITE] = {.name = "app.favourite",
+                   .sql = "SELECT d.id FROM apps a JOIN domains d ON d.id = a.favourite "
+                          "AND d.app_id = a.id WHERE a.id = $1",
+                   .args = "t",
+                   .cols = "t"},
+    [FAVOURITE_SET] = {.name = "app.favourite-set",
+                       .sql = "UPDATE apps SET favourite = $1 WHERE id = $2",
+                       .args = "tt",
+                       .cols = ""},
     [DOMAINS] = {.name = "app.domains",
                  .sql = "SELECT id FROM domains WHERE app_id = $1 ORDER BY created_at_ms, id",
                  .args = "t",
@@ -210,6 +226,10 @@ int pst_app_delete(struct pst_tx *tx, const char *id, struct pst_err *err)
     if (rc == PST_OK)
         rc = pst_db_exec(tx->db, &stmts[UPSTREAMS_DROP], NULL, err, pst_t(id));
     if (rc == PST_OK)
+        rc = pst_variables_drop(tx, id, err);
+    if (rc == PST_OK)
+        rc = pst_db_exec(tx->db, &stmts[TOKENS_DROP], NULL, err, pst_t(id));
+    if (rc == PST_OK)
         rc = pst_db_exec(tx->db, &stmts[DELETE], NULL, err, pst_t(id));
     return rc == PST_OK ? pst_touch(tx, "app", id, true, err) : rc;
 }
@@ -218,6 +238,22 @@ int pst_app_lock(struct pst_tx *tx, const char *id, struct pst_err *err)
 {
     int64_t ignored;
     return pst_number(tx, &stmts[LOCK], &ignored, err, pst_t(id));
+}
+
+int pst_app_favourite(struct pst_tx *tx, const char *app_id, char ret_domain_id[PST_ID_SIZE],
+                      struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_one(tx, &stmts[FAVOURITE], &rows, err, pst_t(app_id));
+    return rc == PST_OK ? pst_col_copy(rows, 0, ret_domain_id, PST_ID_SIZE, err) : rc;
+}
+
+int pst_app_favourite_set(struct pst_tx *tx, const char *app_id, const char *domain_id,
+                          struct pst_err *err)
+{
+    return pst_change(tx, &stmts[FAVOURITE_SET], PST_NOTFOUND, err, pst_t(domain_id),
+                      pst_t(app_id));
 }
 
 /* ---- upstreams ---- */

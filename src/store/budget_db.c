@@ -6,7 +6,7 @@
  */
 #include "store_internal.h"
 
-enum { GET, GET_LOCK, MAKE, SPEND, BLOCK };
+enum { GET, GET_LOCK, MAKE, SPEND, BLOCK, EACH };
 
 #define SELECT "SELECT tat_ms, blocked_until_ms FROM buckets WHERE kind = $1 AND key = $2"
 
@@ -34,6 +34,10 @@ static const struct pst_stmt stmts[] = {
                       "blocked_until_ms = $3 WHERE buckets.blocked_until_ms < $3",
                .args = "tti",
                .cols = ""},
+    [EACH] = {.name = "bucket.each",
+              .sql = "SELECT kind, key FROM buckets ORDER BY tat_ms DESC, kind, key LIMIT $1",
+              .args = "i",
+              .cols = "tt"},
 };
 PST_STORE_SQL(budget);
 
@@ -133,4 +137,16 @@ int pst_bucket_left(struct pst_tx *tx, const char *kind, const char *key, int64_
     int64_t room = now_ms + limit * step - later(b.tat_ms, now_ms);
     *ret_left = b.blocked_until_ms > now_ms || room < 0 ? 0 : room / step;
     return PST_OK;
+}
+
+int pst_bucket_each(struct pst_tx *tx, size_t limit,
+                    int (*fn)(const char *kind, const char *key, void *arg), void *arg,
+                    struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_db_query(tx->db, &stmts[EACH], &rows, err, pst_i((int64_t)limit));
+    while (rc == PST_OK && pst_rows_next(rows))
+        rc = fn(pst_col_t(rows, 0), pst_col_t(rows, 1), arg);
+    return rc;
 }

@@ -96,7 +96,8 @@ static void collect_sets(struct pst_store *s)
         &pst_store_sql_edge,        &pst_store_sql_event,     &pst_store_sql_feed,
         &pst_store_sql_keys,        &pst_store_sql_meta,      &pst_store_sql_order,
         &pst_store_sql_platform,    &pst_store_sql_request,   &pst_store_sql_ticket,
-        &pst_store_sql_touch,       &pst_store_sql_user,      &pst_store_sql_webhook,
+        &pst_store_sql_touch,       &pst_store_sql_user,      &pst_store_sql_variable,
+        &pst_store_sql_webhook,
     };
     _Static_assert(PST_ARRAY_N(all) == PST_STORE_SETS, "a table was added?");
 

@@ -1,18 +1,27 @@
 /* user_db.c - users and their tokens. */
 #include "store_internal.h"
 
-#define USER_COLS  "id, username, email, fullname, role, created_at_ms"
-#define TOKEN_COLS "id, user_id, name, hash, created_at_ms, last_used_at_ms"
+#define USER_COLS   "id, username, email, fullname, role, created_at_ms"
+#define TOKEN_TYPES "ttttiiiti"
+#define TOKEN_COLS                                                                                 \
+    "id, user_id, name, hash, created_at_ms, last_used_at_ms, read_only, app_id, issued_at_ms"
 
 enum {
     USER_INSERT,
     USER_GET,
     USER_BY_NAME,
     USER_LOCK,
+    USER_EACH,
+    USER_UPDATE,
+    USER_APPS,
+    USER_TOKENS_DROP,
+    USER_DELETE,
     TOKEN_INSERT,
     TOKEN_GET,
     TOKEN_BY_HASH,
     TOKEN_USED,
+    TOKEN_RENEW,
+    TOKEN_RENAME,
     TOKEN_DELETE,
     TOKEN_EACH,
 };
@@ -36,22 +45,51 @@ static const struct pst_stmt stmts[] = {
                    .sql_pg = "SELECT created_at_ms FROM users WHERE id = $1 FOR NO KEY UPDATE",
                    .args = "t",
                    .cols = "i"},
+    [USER_EACH] = {.name = "user.each",
+                   .sql = "SELECT " USER_COLS " FROM users ORDER BY username",
+                   .args = "",
+                   .cols = "ttttti"},
+    [USER_UPDATE] = {.name = "user.update",
+                     .sql = "UPDATE users SET email = $1, fullname = $2, role = $3 WHERE id = $4",
+                     .args = "tttt",
+                     .cols = ""},
+    [USER_APPS] = {.name = "user.apps",
+                   .sql = "SELECT count(*) FROM apps WHERE user_id = $1",
+                   .args = "t",
+                   .cols = "i"},
+    [USER_TOKENS_DROP] = {.name = "user.tokens-drop",
+                          .sql = "DELETE FROM tokens WHERE user_id = $1",
+                          .args = "t",
+                          .cols = ""},
+    [USER_DELETE] = {.name = "user.delete",
+                     .sql = "DELETE FROM users WHERE id = $1",
+                     .args = "t",
+                     .cols = ""},
     [TOKEN_INSERT] = {.name = "token.insert",
-                      .sql = "INSERT INTO tokens (" TOKEN_COLS ") VALUES ($1, $2, $3, $4, $5, $6)",
-                      .args = "ttttii",
+                      .sql = "INSERT INTO tokens (" TOKEN_COLS
+                             ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                      .args = TOKEN_TYPES,
                       .cols = ""},
     [TOKEN_GET] = {.name = "token.get",
                    .sql = "SELECT " TOKEN_COLS " FROM tokens WHERE id = $1",
                    .args = "t",
-                   .cols = "ttttii"},
+                   .cols = TOKEN_TYPES},
     [TOKEN_BY_HASH] = {.name = "token.by-hash",
                        .sql = "SELECT " TOKEN_COLS " FROM tokens WHERE hash = $1",
                        .args = "t",
-                       .cols = "ttttii"},
+                       .cols = TOKEN_TYPES},
     [TOKEN_USED] = {.name = "token.used",
                     .sql = "UPDATE tokens SET last_used_at_ms = $1 WHERE id = $2",
                     .args = "it",
                     .cols = ""},
+    [TOKEN_RENEW] = {.name = "token.renew",
+                     .sql = "UPDATE tokens SET hash = $1, issued_at_ms = $2 WHERE id = $3",
+                     .args = "tit",
+                     .cols = ""},
+    [TOKEN_RENAME] = {.name = "token.rename",
+                      .sql = "UPDATE tokens SET name = $1 WHERE id = $2",
+                      .args = "tt",
+                      .cols = ""},
     [TOKEN_DELETE] = {.name = "token.delete",
                       .sql = "DELETE FROM tokens WHERE id = $1 AND user_id = $2",
                       .args = "tt",
@@ -60,7 +98,7 @@ static const struct pst_stmt stmts[] = {
                     .sql = "SELECT " TOKEN_COLS " FROM tokens WHERE user_id = $1 "
                            "ORDER BY created_at_ms, id",
                     .args = "t",
-                    .cols = "ttttii"},
+                    .cols = TOKEN_TYPES},
 };
 PST_STORE_SQL(user);
 
@@ -141,6 +179,40 @@ int pst_user_lock(struct pst_tx *tx, const char *id, struct pst_err *err)
     return pst_number(tx, &stmts[USER_LOCK], &ignored, err, pst_t(id));
 }
 
+int pst_user_each(struct pst_tx *tx, int (*fn)(const struct pst_user *u, void *arg), void *arg,
+                  struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_db_query(tx->db, &stmts[USER_EACH], &rows, err);
+    while (rc == PST_OK && pst_rows_next(rows)) {
+        struct pst_user u;
+        rc = read_user(rows, &u, err);
+        if (rc == PST_OK)
+            rc = fn(&u, arg);
+    }
+    return rc;
+}
+
+int pst_user_update(struct pst_tx *tx, const struct pst_user *u, struct pst_err *err)
+{
+    return pst_change(tx, &stmts[USER_UPDATE], PST_NOTFOUND, err, pst_t(u->email),
+                      pst_t(u->fullname), pst_t(pst_role_name(u->role)), pst_t(u->id));
+}
+
+int pst_user_delete(struct pst_tx *tx, const char *id, struct pst_err *err)
+{
+    int64_t apps_n = 0;
+
+    int rc = pst_user_lock(tx, id, err);
+    if (rc == PST_OK)
+        rc = pst_number(tx, &stmts[USER_APPS], &apps_n, err, pst_t(id));
+    if (rc != PST_OK || apps_n)
+        return rc == PST_OK ? PST_CONFLICT : rc;
+    rc = pst_db_exec(tx->db, &stmts[USER_TOKENS_DROP], NULL, err, pst_t(id));
+    return rc == PST_OK ? pst_db_exec(tx->db, &stmts[USER_DELETE], NULL, err, pst_t(id)) : rc;
+}
+
 /* ---- tokens ---- */
 
 int pst_token_insert(struct pst_tx *tx, struct pst_token *t, struct pst_err *err)
@@ -148,7 +220,8 @@ int pst_token_insert(struct pst_tx *tx, struct pst_token *t, struct pst_err *err
     pst_record_new(tx, t->id, &t->created_at_ms);
     return pst_db_exec(tx->db, &stmts[TOKEN_INSERT], NULL, err, pst_t(t->id), pst_t(t->user_id),
                        pst_t(t->name), pst_t(t->hash), pst_i(t->created_at_ms),
-                       pst_i(t->last_used_at_ms));
+                       pst_i(t->last_used_at_ms), pst_i(t->read_only), pst_t(t->app_id),
+                       pst_i(t->issued_at_ms));
 }
 
 static int read_token(const struct pst_rows *rows, struct pst_token *ret, struct pst_err *err)
@@ -162,6 +235,9 @@ static int read_token(const struct pst_rows *rows, struct pst_token *ret, struct
     pst_read_text(&r, ret->hash);
     ret->created_at_ms = pst_read_i(&r);
     ret->last_used_at_ms = pst_read_i(&r);
+    ret->read_only = pst_read_flag(&r);
+    pst_read_text(&r, ret->app_id);
+    ret->issued_at_ms = pst_read_i(&r);
     return pst_reader_end(&r, "a token");
 }
 
@@ -188,6 +264,17 @@ int pst_token_get(struct pst_tx *tx, const char *id, struct pst_token *ret, stru
 int pst_token_used(struct pst_tx *tx, const char *id, struct pst_err *err)
 {
     return pst_db_exec(tx->db, &stmts[TOKEN_USED], NULL, err, pst_i(pst_tx_now_ms(tx)), pst_t(id));
+}
+
+int pst_token_renew(struct pst_tx *tx, const char *id, const char *hash, struct pst_err *err)
+{
+    return pst_change(tx, &stmts[TOKEN_RENEW], PST_NOTFOUND, err, pst_t(hash),
+                      pst_i(pst_tx_now_ms(tx)), pst_t(id));
+}
+
+int pst_token_rename(struct pst_tx *tx, const char *id, const char *name, struct pst_err *err)
+{
+    return pst_change(tx, &stmts[TOKEN_RENAME], PST_NOTFOUND, err, pst_t(name), pst_t(id));
 }
 
 int pst_token_delete(struct pst_tx *tx, const char *user_id, const char *id, struct pst_err *err)

@@ -33,6 +33,7 @@
 
 #include <postern/buf.h>
 #include <postern/rand.h>
+#include <postern/secret.h>
 #include <postern/text.h>
 
 struct pst_chain;
@@ -116,6 +117,9 @@ struct pst_token {
     char hash[65]; /* hex SHA-256 of the token; the token itself is never stored */
     int64_t created_at_ms;
     int64_t last_used_at_ms;
+    bool read_only;           /* may only read, whatever its user may */
+    char app_id[PST_ID_SIZE]; /* may only be used for this app; "": for all of its user's */
+    int64_t issued_at_ms;     /* when its secret was made; 0: created_at_ms */
 };
 
 /* Fills id and created_at_ms when they are empty (so do all inserts).  PST_CONFLICT: username
@@ -124,6 +128,13 @@ int pst_user_insert(struct pst_tx *tx, struct pst_user *u, struct pst_err *err);
 int pst_user_get(struct pst_tx *tx, const char *id, struct pst_user *ret, struct pst_err *err);
 int pst_user_by_name(struct pst_tx *tx, const char *username, struct pst_user *ret,
                      struct pst_err *err);
+/* By user name. */
+int pst_user_each(struct pst_tx *tx, int (*fn)(const struct pst_user *u, void *arg), void *arg,
+                  struct pst_err *err);
+/* Email, full name and role.  PST_NOTFOUND. */
+int pst_user_update(struct pst_tx *tx, const struct pst_user *u, struct pst_err *err);
+/* With its tokens.  PST_NOTFOUND; PST_CONFLICT: it still has apps. */
+int pst_user_delete(struct pst_tx *tx, const char *id, struct pst_err *err);
 /* Lock the user's row until the end of the transaction (check-then-write rules of a tenant). */
 int pst_user_lock(struct pst_tx *tx, const char *id, struct pst_err *err);
 
@@ -132,6 +143,10 @@ int pst_token_insert(struct pst_tx *tx, struct pst_token *t, struct pst_err *err
 int pst_token_by_hash(struct pst_tx *tx, const char *hash, struct pst_token *ret,
                       struct pst_err *err);
 int pst_token_get(struct pst_tx *tx, const char *id, struct pst_token *ret, struct pst_err *err);
+/* Give it another secret: the sessions of the old one are void. */
+int pst_token_renew(struct pst_tx *tx, const char *id, const char *hash, struct pst_err *err);
+/* PST_NOTFOUND. */
+int pst_token_rename(struct pst_tx *tx, const char *id, const char *name, struct pst_err *err);
 int pst_token_used(struct pst_tx *tx, const char *id, struct pst_err *err);
 /* PST_NOTFOUND when it is not the user's. */
 int pst_token_delete(struct pst_tx *tx, const char *user_id, const char *id, struct pst_err *err);
@@ -164,10 +179,19 @@ int pst_app_each(struct pst_tx *tx, const char *user_id,
                  int (*fn)(const struct pst_app *a, void *arg), void *arg, struct pst_err *err);
 /* All fields but id, user_id and created_at_ms.  PST_NOTFOUND, PST_CONFLICT (name taken). */
 int pst_app_update(struct pst_tx *tx, const struct pst_app *a, struct pst_err *err);
-/* With its upstreams and its domains (their names are released).  PST_NOTFOUND. */
+/* With its upstreams, its variables, the tokens bound to it and its domains (their names are
+ * released).  PST_NOTFOUND. */
 int pst_app_delete(struct pst_tx *tx, const char *id, struct pst_err *err);
 /* Lock the app's row until the end of the transaction (check-then-write rules). */
 int pst_app_lock(struct pst_tx *tx, const char *id, struct pst_err *err);
+
+/* The domain that Clever Cloud's tools call the favourite one.  PST_NOTFOUND: none is set, or it is
+ * gone. */
+int pst_app_favourite(struct pst_tx *tx, const char *app_id, char ret_domain_id[PST_ID_SIZE],
+                      struct pst_err *err);
+/* "": none. */
+int pst_app_favourite_set(struct pst_tx *tx, const char *app_id, const char *domain_id,
+                          struct pst_err *err);
 
 /* Replaces the app's list; equal addresses keep their ids. */
 int pst_upstreams_set(struct pst_tx *tx, const char *app_id, const struct pst_upstream *list,
@@ -182,6 +206,31 @@ int pst_platform_set(struct pst_tx *tx, const char *domain, const char *region,
                      struct pst_err *err);
 int pst_platform_get(struct pst_tx *tx, char ret_domain[PST_NAME_SIZE],
                      char ret_region[PST_WORD_SIZE], struct pst_err *err);
+
+/* ---- variables: the environment of an app ---- */
+
+struct pst_variable {
+    char id[PST_ID_SIZE];
+    char app_id[PST_ID_SIZE];
+    char name[PST_NAME_SIZE];
+    struct pst_secret value; /* UTF-8; sealed at rest under ("variable", id) */
+    int64_t created_at_ms, updated_at_ms;
+};
+void pst_variable_deinit(struct pst_variable *v);
+
+/* Make or overwrite the app's variable of this name; fills the other fields.  The app's row is
+ * locked.  PST_OK: it is new.  PST_DONE: there was one, which has this value now. */
+int pst_variable_set(struct pst_tx *tx, struct pst_variable *v, struct pst_err *err);
+/* By id or name.  PST_NOTFOUND. */
+int pst_variable_get(struct pst_tx *tx, const char *app_id, const char *id_or_name,
+                     struct pst_variable *ret, struct pst_err *err);
+/* By name. */
+int pst_variable_each(struct pst_tx *tx, const char *app_id,
+                      int (*fn)(const struct pst_variable *v, void *arg), void *arg,
+                      struct pst_err *err);
+int pst_variable_count(struct pst_tx *tx, const char *app_id, int64_t *ret_n, struct pst_err *err);
+/* PST_NOTFOUND when it is not the app's. */
+int pst_variable_delete(struct pst_tx *tx, const char *app_id, const char *id, struct pst_err *err);
 
 /* ---- domains ---- */
 
@@ -443,6 +492,11 @@ int pst_bucket_block(struct pst_tx *tx, const char *kind, const char *key, int64
 /* *ret_left of `limit` are there now. */
 int pst_bucket_left(struct pst_tx *tx, const char *kind, const char *key, int64_t limit,
                     int64_t period_s, int64_t now_ms, int64_t *ret_left, struct pst_err *err);
+
+/* The buckets that were spent from, those that are fullest of spending first. */
+int pst_bucket_each(struct pst_tx *tx, size_t limit,
+                    int (*fn)(const char *kind, const char *key, void *arg), void *arg,
+                    struct pst_err *err);
 
 /* ---- challenge answers ---- */
 

@@ -1,0 +1,161 @@
+/* retry.c - "try again now", and what is left of the limits that it draws on. */
+#include "api_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <postern/conf.h>
+
+#include "domain_view.h"
+
+/*
+ * A CA allows five failed validations of a name in an hour, one more every twelve minutes.  The
+ * doubling waits between attempts leave one of them spare, so one try in twelve minutes is free to
+ * give away (ACME contract, section 3.3).
+ */
+enum { RETRY_N = 1, RETRY_PERIOD_S = 12 * 60 };
+
+#define RETRY "retry-now"
+
+static int too_early(struct pst_req *req, int64_t at_ms, struct pst_answer *ans)
+{
+    int64_t wait_s = (at_ms - pst_wall_ms(req->api->opts.clock) + 999) / 1000;
+
+    int rc = pst_answer_error(ans, 429, "this domain was tried again lately; wait %lld s",
+                              (long long)wait_s);
+    ans->retry_after_s = wait_s;
+    return rc;
+}
+
+/* NULL, or why there is nothing to try. */
+static const char *nothing_to_do(const struct pst_domain *d)
+{
+    if (!d->acme_enabled)
+        return "certificates of a CA are switched off for this domain";
+    if (d->acme_cert && d->failures == 0 && !d->problem[0])
+        return "this domain has its certificate, and its renewal has not failed";
+    return NULL;
+}
+
+static int find_order(struct pst_tx *tx, const char *domain_id, struct pst_err *err)
+{
+    struct pst_order_row o = {0};
+
+    int rc = pst_order_open_of(tx, domain_id, &o, err);
+    pst_order_row_deinit(&o);
+    return rc;
+}
+
+int pst_domains_retry(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
+                      struct pst_err *err)
+{
+    auto_(pst_json_free) struct pst_json *j = pst_json_object();
+    int64_t now_ms = pst_wall_ms(req->api->opts.clock), at_ms = 0;
+    struct pst_app a;
+    struct pst_domain d;
+
+    int rc = pst_req_domain(req, tx, &a, &d, ans, err);
+    if (rc != PST_OK)
+        return rc;
+    const char *why = nothing_to_do(&d);
+    if (why)
+        return pst_answer_error(ans, 409, "%s", why);
+    rc = find_order(tx, d.id, err);
+    if (rc == PST_OK)
+        return pst_answer_error(ans, 409, "an order for this domain is under way");
+    if (rc == PST_NOTFOUND)
+        rc = pst_bucket_peek(tx, RETRY, d.ascii, RETRY_N, RETRY_PERIOD_S, now_ms, &at_ms, err);
+    if (rc == PST_NOTYET)
+        return too_early(req, at_ms, ans);
+    if (rc == PST_OK)
+        rc = pst_bucket_spend(tx, RETRY, d.ascii, RETRY_N, RETRY_PERIOD_S, now_ms, err);
+    if (rc != PST_OK)
+        return rc;
+    /* Where DNS is waited for, the watch looks again and decides; else the order is due. */
+    d.next_try_at_ms = now_ms;
+    if (d.phase != PST_PHASE_DNS)
+        d.due_at_ms = now_ms;
+    rc = pst_domain_update(tx, &d, err);
+    if (rc == PST_OK)
+        rc = pst_req_event(req, tx, "domain.retry", a.id, d.id, err, "%s is tried again at once",
+                           d.name);
+    if (rc == PST_OK)
+        rc = pst_req_effect(req, PST_DOMAIN_CHANGED, d.id, d.ascii, err);
+    if (rc != PST_OK)
+        return rc;
+    if (!pst_json_set_time(j, "next_try_at", now_ms))
+        return pst_fail_nomem(err, "the answer");
+    return pst_answer_json(ans, 202, j, err);
+}
+
+/* ---- the ledger ---- */
+
+enum { LEDGER_MAX = 500 };
+
+/* The limits whose buckets are shown; order/ spends the first three. */
+static const struct limit {
+    const char *kind, *text;
+    enum pst_conf_id n_key, period_key;
+} limits[] = {
+    {"orders-per-account", "new orders of the account", PST_CONF_ACME_ORDERS_LIMIT,
+     PST_CONF_ACME_ORDERS_PERIOD},
+    {"certificates-per-domain", "certificates for a registered domain", PST_CONF_ACME_CERTS_LIMIT,
+     PST_CONF_ACME_CERTS_PERIOD},
+    {"failed-authorizations", "failed validations of a name", PST_CONF_ACME_FAILED_LIMIT,
+     PST_CONF_ACME_FAILED_PERIOD},
+};
+
+struct ledger {
+    struct pst_req *req;
+    struct pst_tx *tx;
+    struct pst_json *list;
+    int64_t now_ms;
+    struct pst_err *err;
+};
+
+static int add_bucket(const char *kind, const char *key, void *arg)
+{
+    struct ledger *l = arg;
+    const struct pst_conf *c = l->req->api->set.conf;
+    auto_(pst_json_free) struct pst_json *j = pst_json_object();
+    int64_t n = RETRY_N, period_s = RETRY_PERIOD_S, left = 0, at_ms = 0;
+    const char *text = pst_streq(kind, RETRY) ? "tries at once that were asked for" : NULL;
+
+    for (size_t i = 0; i < PST_ARRAY_N(limits); i++) {
+        if (!pst_streq(limits[i].kind, kind))
+            continue;
+        text = limits[i].text;
+        n = pst_conf_int(c, limits[i].n_key);
+        period_s = pst_conf_int(c, limits[i].period_key);
+    }
+    if (!text) /* a limit of a newer program */
+        return PST_OK;
+    int rc = pst_bucket_left(l->tx, kind, key, n, period_s, l->now_ms, &left, l->err);
+    if (rc == PST_OK)
+        rc = pst_bucket_peek(l->tx, kind, key, n, period_s, l->now_ms, &at_ms, l->err);
+    if (rc < 0)
+        return rc;
+    if (!pst_json_set_text(j, "limit", kind) || !pst_json_set_text(j, "text", text) ||
+        !pst_json_set_text(j, "key", key) || !pst_json_set_int(j, "of", n) ||
+        !pst_json_set_int(j, "period_s", period_s) || !pst_json_set_int(j, "left", left) ||
+        !pst_json_set_time(j, "next_at", rc == PST_NOTYET ? at_ms : 0))
+        return pst_fail_nomem(l->err, "the ledger");
+    return pst_json_push(l->list, pst_take(&j)) ? PST_OK : pst_fail_nomem(l->err, "the ledger");
+}
+
+int pst_ledger_get(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
+                   struct pst_err *err)
+{
+    auto_(pst_json_free) struct pst_json *list = pst_json_array();
+    auto_(pst_json_free) struct pst_json *j = pst_json_object();
+    struct ledger l = {req, tx, list, pst_wall_ms(req->api->opts.clock), err};
+
+    if (!list)
+        return pst_fail_nomem(err, "the ledger");
+    int rc = pst_bucket_each(tx, LEDGER_MAX, add_bucket, &l, err);
+    if (rc != PST_OK)
+        return rc;
+    if (!pst_json_set(j, "ledger", pst_take(&list)))
+        return pst_fail_nomem(err, "the ledger");
+    return pst_answer_json(ans, 200, j, err);
+}
