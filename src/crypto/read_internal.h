@@ -36,6 +36,9 @@ int pst_unlock_failed(const struct pst_unlock *unlock, struct pst_err *err);
 /* "P-256", "RSA", "secp256k1": for people. */
 void pst_pkey_name(const EVP_PKEY *pkey, char *to, size_t size);
 
+/* pst_key_verify() for RSA. */
+int pst_rsa_verify(EVP_PKEY *pkey, struct pst_err *err);
+
 /* PST_REFUSED: "key_type", "damaged". */
 int pst_key_from_pkcs8(const PKCS8_PRIV_KEY_INFO *p8, struct pst_key_handle **ret,
                        struct pst_err *err);
