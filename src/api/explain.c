@@ -1,4 +1,6 @@
 /* explain.c - why a domain is in its state, with all that is known about it. */
+#include <postern/conf.h>
+
 #include "api_internal.h"
 
 #include <stdio.h>
@@ -124,7 +126,20 @@ static int set_ladder(const struct pst_domain_view *v, struct pst_json *to, stru
 
 /* ---- all of it ---- */
 
-static bool set_state(struct pst_json *j, const struct pst_domain_view *v)
+/* A name that waits for DNS has no time of its own in the database: it is looked at all the time,
+ * at the latest after this. */
+static int64_t next_try_ms(const struct pst_req *req, const struct pst_domain *d)
+{
+    bool watched = d->acme_enabled && !d->wildcard && d->phase == PST_PHASE_DNS;
+
+    if (!watched)
+        return d->next_try_at_ms;
+    return pst_wall_ms(req->api->opts.clock) +
+           pst_conf_int(req->api->opts.conf, PST_CONF_DNS_INTERVAL) * 1000;
+}
+
+static bool set_state(struct pst_json *j, const struct pst_req *req,
+                      const struct pst_domain_view *v)
 {
     const struct pst_domain *d = v->domain;
 
@@ -135,7 +150,7 @@ static bool set_state(struct pst_json *j, const struct pst_domain_view *v)
            pst_json_set_or_null(j, "reason", v->reason) &&
            pst_json_set_or_null(j, "evidence", d->evidence) &&
            pst_json_set_or_null(j, "record", d->record) &&
-           pst_json_set_time(j, "next_try_at", d->next_try_at_ms) &&
+           pst_json_set_time(j, "next_try_at", next_try_ms(req, d)) &&
            pst_json_set_time(j, "order_due_at", d->due_at_ms) &&
            pst_json_set_int(j, "failures", d->failures) &&
            pst_json_set_time(j, "last_failure_at", d->last_failure_at_ms);
@@ -159,7 +174,7 @@ int pst_domains_explain(struct pst_req *req, struct pst_tx *tx, struct pst_answe
     if (rc != PST_OK)
         return rc;
     if (!pst_json_set(e, "domain", pst_take(&domain)) ||
-        !pst_json_set_time(e, "now", pst_wall_ms(req->api->opts.clock)) || !set_state(e, &v))
+        !pst_json_set_time(e, "now", pst_wall_ms(req->api->opts.clock)) || !set_state(e, req, &v))
         return pst_fail_nomem(err, "the explanation");
     rc = set_order(tx, &d, e, err);
     if (rc == PST_OK)
