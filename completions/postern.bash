@@ -3,7 +3,7 @@ _postern() {
     local word=${COMP_WORDS[COMP_CWORD]} verb= flags= i
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        -a|--app|--region|--url|--api-token|--timeout|--limit) ((i++)) ;;
+        -a|--app|--region|--url|--api-token|--timeout|--limit|--events) ((i++)) ;;
         -*) ;;
         *) verb=${COMP_WORDS[i]}; break ;;
         esac
@@ -14,11 +14,12 @@ _postern() {
     destroy) flags=' --force' ;;
     domains-add) flags=' --wait --timeout --no-letsencrypt --canonical' ;;
     events) flags=' --limit' ;;
+    webhooks-add) flags=' --events' ;;
     esac
     if [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "$flags --app --json --region --url --help" -- "$word"))
     elif [[ -z $verb || $verb == help ]]; then
-        COMPREPLY=($(compgen -W 'login logout self regions apps create apps-info force-https destroy upstreams upstreams-set domains domains-add domains-remove domains-explain set-canonical-domain unset-canonical-domain events edges edges-remove edges-enrol-token version help completion mdoc' -- "$word"))
+        COMPREPLY=($(compgen -W 'login logout self regions apps create apps-info force-https destroy upstreams upstreams-set domains domains-add domains-remove domains-explain set-canonical-domain unset-canonical-domain events edges edges-remove edges-enrol-token webhooks webhooks-add webhooks-remove webhooks-ping version help completion mdoc' -- "$word"))
     elif [[ $verb == completion ]]; then
         COMPREPLY=($(compgen -W 'bash zsh fish' -- "$word"))
     fi

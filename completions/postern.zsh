@@ -23,6 +23,10 @@ _postern_commands() {
         'edges:List the edges (operators only).'
         'edges-remove:Remove an edge (operators only).'
         'edges-enrol-token:Make a one-time token with which an edge joins (operators only).'
+        'webhooks:List your webhooks and how they fare.'
+        'webhooks-add:Have events sent to a URL.'
+        'webhooks-remove:Remove a webhook.'
+        'webhooks-ping:Send a test event to a webhook.'
         'version:Show the version of this program.'
         'help:Explain the program or a command.'
         'completion:Print the completion script for bash, zsh or fish.'
@@ -85,6 +89,14 @@ _postern() {
             '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
             '--help[Explain the command.]' \
             '--limit[How many to show; 50 at first, at most 500.]:NUMBER:' ;;
+    webhooks-add)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--events[Only these kinds, separated by commas\: domain.added, domain.*]:KINDS:' ;;
     help) _postern_commands ;;
     completion) _values shell bash zsh fish ;;
     esac

@@ -370,6 +370,8 @@ pst_handler pst_certificates_check;
 pst_handler pst_requests_list, pst_requests_create, pst_requests_delete;
 pst_handler pst_events_list, pst_events_of_app, pst_health_get;
 pst_handler pst_edges_list, pst_edges_delete, pst_edges_enrol_token;
+pst_handler pst_webhooks_list, pst_webhooks_create, pst_webhooks_get, pst_webhooks_patch,
+    pst_webhooks_delete, pst_webhooks_ping;
 pst_handler pst_edge_enrol, pst_edge_snapshot, pst_edge_changes;
 
 /* What is wrong with a user name or a mail address; NULL: nothing. */

@@ -3,22 +3,13 @@
 
 #include <string.h>
 
-#include "domain_view.h"
+#include <postern/event.h>
 
 enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 500 };
 
 int pst_event_push(const struct pst_event *e, void *list)
 {
-    auto_(pst_json_free) struct pst_json *j = pst_json_object();
-
-    if (!pst_json_set_text(j, "id", e->id) || !pst_json_set_time(j, "at", e->at_ms) ||
-        !pst_json_set_text(j, "kind", e->kind) || !pst_json_set_text(j, "actor", e->actor) ||
-        !pst_json_set_or_null(j, "request_id", e->request_id) ||
-        !pst_json_set_or_null(j, "app_id", e->app_id) ||
-        !pst_json_set_or_null(j, "domain_id", e->domain_id) ||
-        !pst_json_set_text(j, "text", e->text))
-        return PST_ENOMEM;
-    return pst_json_push(list, pst_take(&j)) ? PST_OK : PST_ENOMEM;
+    return pst_json_push(list, pst_event_json(e)) ? PST_OK : PST_ENOMEM;
 }
 
 static int read_limit(struct pst_req *req, int64_t *ret, struct pst_answer *ans)

@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-#define V1_APP    "/v1/apps/:app"
-#define V1_DOMAIN "/v1/apps/:app/domains/:id"
+#define V1_APP     "/v1/apps/:app"
+#define V1_DOMAIN  "/v1/apps/:app/domains/:id"
+#define V1_WEBHOOK "/v1/webhooks/:id"
 
 /* clang-format off */
 const struct pst_route pst_routes[] = {
@@ -72,6 +73,13 @@ const struct pst_route pst_routes[] = {
     {PST_POST,   "/edge/v1/enrol",             pst_edge_enrol,          PST_NEED_NOTHING,  PST_TX_NONE,  true,  "An edge joins with a one-time token."},
     {PST_GET,    "/edge/v1/snapshot",          pst_edge_snapshot,       PST_NEED_EDGE,     PST_TX_READ,  false, "One page of everything an edge must know."},
     {PST_GET,    "/edge/v1/changes",           pst_edge_changes,        PST_NEED_EDGE,     PST_TX_NONE,  false, "What changed after a cursor; the cursor acknowledges what came before."},
+
+    {PST_GET,    "/v1/webhooks",               pst_webhooks_list,       PST_NEED_USER,     PST_TX_READ,  false, "The caller's webhooks and how they fare; an operator sees those of all."},
+    {PST_POST,   "/v1/webhooks",               pst_webhooks_create,     PST_NEED_WRITER,   PST_TX_WRITE, true,  "Make a webhook that is told of events; its secret is shown once."},
+    {PST_GET,    V1_WEBHOOK,                   pst_webhooks_get,        PST_NEED_USER,     PST_TX_READ,  false, "One webhook."},
+    {PST_PATCH,  V1_WEBHOOK,                   pst_webhooks_patch,      PST_NEED_WRITER,   PST_TX_WRITE, true,  "Change URL or events of a webhook, or switch it on or off."},
+    {PST_DELETE, V1_WEBHOOK,                   pst_webhooks_delete,     PST_NEED_WRITER,   PST_TX_WRITE, false, "Remove a webhook."},
+    {PST_POST,   V1_WEBHOOK "/ping",           pst_webhooks_ping,       PST_NEED_WRITER,   PST_TX_WRITE, false, "Send a test event to a webhook; how it went stands in the webhook afterwards."},
 };
 /* clang-format on */
 const size_t pst_routes_n = PST_ARRAY_N(pst_routes);

@@ -30,6 +30,7 @@ enum cli_flag {
     FLAG_LIMIT,
     FLAG_ENABLE,
     FLAG_DISABLE,
+    FLAG_EVENTS,
     FLAG__COUNT
 };
 #define BIT(flag) (1U << FLAG_##flag)
@@ -68,6 +69,7 @@ cli_run cli_upstreams, cli_upstreams_set;
 cli_run cli_domains, cli_domains_add, cli_domains_remove, cli_domains_explain, cli_set_canonical,
     cli_unset_canonical;
 cli_run cli_events, cli_edges, cli_edges_remove, cli_edges_enrol_token;
+cli_run cli_webhooks, cli_webhooks_add, cli_webhooks_remove, cli_webhooks_ping;
 cli_run cli_version, cli_help, cli_completion, cli_mdoc;
 
 /* ---- a run of the program ---- */

@@ -20,6 +20,8 @@ const struct cli_flag_row cli_flags[FLAG__COUNT] = {
     [FLAG_LIMIT] = {"limit", 'n', "NUMBER", NULL, "How many to show; 50 at first, at most 500."},
     [FLAG_ENABLE] = {"enable", 'e', NULL, NULL, "Switch it on; so does no flag."},
     [FLAG_DISABLE] = {"disable", 'd', NULL, NULL, "Switch it off."},
+    [FLAG_EVENTS] = {"events", 0, "KINDS", NULL,
+                     "Only these kinds, separated by commas: domain.added, domain.*"},
 };
 
 const unsigned cli_common_flags = BIT(APP) | BIT(JSON) | BIT(REGION) | BIT(URL) | BIT(HELP);
@@ -77,6 +79,15 @@ const struct cli_command cli_commands[] = {
     {"edges-enrol-token", "", 0, 0, 0, false, cli_edges_enrol_token,
      "Make a one-time token with which an edge joins (operators only).",
      "It is valid for one hour and is shown once."},
+
+    {"webhooks", "", 0, 0, 0, false, cli_webhooks, "List your webhooks and how they fare.", NULL},
+    {"webhooks-add", "URL", 1, 1, BIT(EVENTS), false, cli_webhooks_add,
+     "Have events sent to a URL.",
+     "With --app those of one app, else those of all your apps (for operators: all there are). "
+     "Prints the id and, only now, the secret with which deliveries are signed."},
+    {"webhooks-remove", "ID", 1, 1, 0, false, cli_webhooks_remove, "Remove a webhook.", NULL},
+    {"webhooks-ping", "ID", 1, 1, 0, false, cli_webhooks_ping, "Send a test event to a webhook.",
+     "One that failed is tried again at once."},
 
     {"version", "", 0, 0, 0, false, cli_version, "Show the version of this program.", NULL},
     {"help", "[COMMAND]", 0, 1, 0, false, cli_help, "Explain the program or a command.", NULL},
