@@ -98,11 +98,15 @@ static void add_state(struct page *p, const struct pst_json *e)
     const struct pst_json *order = pst_json_get(e, "order");
     const char *detail = pst_json_get_text(order, "detail");
     int64_t failures = 0, attempt = 0;
+    /* Nothing is wrong and nothing under way: the next thing that happens is the renewal. */
+    bool renewal =
+        pst_streq(pst_json_get_text(e, "word"), "In use") && !pst_json_get_text(e, "problem");
 
     optional_row(p, "To do", pst_json_get_text(e, "record"));
     optional_row(p, "Seen", pst_json_get_text(e, "evidence"));
     optional_row(p, "Problem", pst_json_get_text(e, "problem"));
-    time_row(p, "Next try", pst_json_get_text(e, "next_try_at"));
+    if (!renewal)
+        time_row(p, "Next try", pst_json_get_text(e, "next_try_at"));
     if (pst_json_get_int(e, "failures", &failures) && failures > 0) {
         pst_buf_printf(p->to, "  %-*s%lld in a row, the last one ", LABEL_WIDTH, "Failures",
                        (long long)failures);
@@ -119,7 +123,7 @@ static void add_state(struct page *p, const struct pst_json *e)
         pst_buf_char(p->to, '\n');
         optional_row(p, "", detail);
     } else {
-        time_row(p, "Next order", pst_json_get_text(e, "order_due_at"));
+        time_row(p, renewal ? "Renewal" : "Next order", pst_json_get_text(e, "order_due_at"));
     }
 }
 
@@ -142,8 +146,12 @@ static void add_ladder(struct page *p, const struct pst_json *ladder)
         if (pst_json_type(cert) != PST_JSON_OBJECT)
             continue;
         pst_buf_printf(p->to, "%14s", "");
-        add(p, pst_json_get_text(cert, "subject"));
-        pst_buf_str(p->to, ", from ");
+        /* Newer CAs leave the subject empty: the names stand elsewhere. */
+        if (pst_json_get_text(cert, "subject") && pst_json_get_text(cert, "subject")[0]) {
+            add(p, pst_json_get_text(cert, "subject"));
+            pst_buf_str(p->to, ", ");
+        }
+        pst_buf_str(p->to, "from ");
         add(p, pst_json_get_text(cert, "issuer"));
         pst_buf_printf(p->to, ", until %s", cli_time(until, pst_json_get_text(cert, "not_after")));
         if (seen) {
