@@ -11,14 +11,31 @@ _postern_commands() {
         'apps-info:Show an app and its settings.'
         'force-https:Send visitors of an app from HTTP to HTTPS, or stop that.'
         'destroy:Remove an app with its upstreams and domains.'
+        'rename:Give an app another name.'
+        'restart:Note that an app was to be restarted.'
+        'sticky-session:Switch sticky sessions of an app on or off.'
+        'router-logs:Switch the log lines of an app'\''s requests on or off; without a flag, off.'
+        'env:List the variables of an app.'
+        'env-get:Print the value of a variable.'
+        'env-set:Set variables of an app.'
+        'env-unset:Remove variables of an app.'
         'upstreams:List the addresses that an app'\''s requests are passed on to.'
         'upstreams-set:Replace an app'\''s upstreams.'
         'domains:List the domains of an app and their state.'
         'domains-add:Add a domain to an app.'
         'domains-remove:Remove a domain from an app.'
         'domains-explain:Tell why a domain is in its state, and what to do.'
+        'domains-retry:Try at once again to get a domain'\''s certificate.'
         'set-canonical-domain:Send visitors of the app'\''s other domains to this one.'
         'unset-canonical-domain:Have no canonical domain any more.'
+        'tokens:List your API tokens.'
+        'tokens-create:Make an API token; it is shown once.'
+        'tokens-renew:Give an API token another secret.'
+        'tokens-revoke:Revoke an API token and its sessions.'
+        'users:List the accounts (operators only).'
+        'users-add:Make an account (operators only).'
+        'users-remove:Remove an account that has no apps (operators only).'
+        'ledger:Show what is left of the CA'\''s limits (operators only).'
         'events:List what happened, newest first.'
         'edges:List the edges (operators only).'
         'edges-remove:Remove an edge (operators only).'
@@ -70,6 +87,24 @@ _postern() {
             '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
             '--help[Explain the command.]' \
             '--force[Do not ask for a confirmation.]' ;;
+    sticky-session)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--enable[Switch it on; so does no flag.]' \
+            '--disable[Switch it off.]' ;;
+    router-logs)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--enable[Switch it on; so does no flag.]' \
+            '--disable[Switch it off.]' ;;
     domains-add)
         _arguments \
             '--app[The app to work on, by name or id.]:NAME:' \
@@ -81,6 +116,39 @@ _postern() {
             '--timeout[Longest time to wait; 600 at first.]:SECONDS:' \
             '--no-letsencrypt[Do not get a certificate for it\: no CA is ever asked.]' \
             '--canonical[Send visitors of the app'\''s other domains to this one.]' ;;
+    tokens)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--user[Work on this account'\''s tokens (operators only).]:NAME:' ;;
+    tokens-create)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--user[Work on this account'\''s tokens (operators only).]:NAME:' \
+            '--read-only[The token may only read.]' ;;
+    tokens-revoke)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--user[Work on this account'\''s tokens (operators only).]:NAME:' ;;
+    users-add)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--role[operator, tenant (without this) or reader.]:ROLE:' ;;
     events)
         _arguments \
             '--app[The app to work on, by name or id.]:NAME:' \

@@ -23,6 +23,9 @@ enum cli_flag {
     FLAG_HELP,
     FLAG_API_TOKEN,
     FLAG_FORCE,
+    FLAG_ROLE,
+    FLAG_USER,
+    FLAG_READ_ONLY,
     FLAG_WAIT,
     FLAG_TIMEOUT,
     FLAG_NO_LETSENCRYPT,
@@ -65,6 +68,10 @@ const struct cli_command *cli_command_find(const char *name);
 
 cli_run cli_login, cli_logout, cli_self, cli_regions;
 cli_run cli_apps, cli_create, cli_apps_info, cli_destroy, cli_force_https;
+cli_run cli_env, cli_env_get, cli_env_set, cli_env_unset;
+cli_run cli_rename, cli_restart, cli_sticky_session, cli_router_logs, cli_domains_retry;
+cli_run cli_tokens, cli_tokens_create, cli_tokens_renew, cli_tokens_revoke;
+cli_run cli_users, cli_users_add, cli_users_remove, cli_ledger;
 cli_run cli_upstreams, cli_upstreams_set;
 cli_run cli_domains, cli_domains_add, cli_domains_remove, cli_domains_explain, cli_set_canonical,
     cli_unset_canonical;

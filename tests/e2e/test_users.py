@@ -1,6 +1,7 @@
 """Accounts, API tokens with less than their user's rights, trying again, the ledger, readiness."""
 
 import base64
+import json
 
 import pytest
 
@@ -279,3 +280,42 @@ def test_retry_has_nothing_to_do(api):
 def test_without_an_edge_it_is_not_ready(api):
     answer = api.call("GET", "/v1/ready")
     assert answer.status == 503 and answer.json["live_edges"] == 0
+
+
+# ---- the CLI ----
+
+def test_token_verbs(api):
+    app = make_app(api)
+    made = api.cli("tokens-create", "deploy", "--app", app["name"], "--json")
+    assert made.returncode == 0, made.stderr
+    token = json.loads(made.stdout)["token"]
+    assert token["app_id"] == app["id"]
+    assert token["id"] in api.cli("tokens").stdout
+    renewed = api.cli("tokens-renew", token["id"])
+    assert renewed.stdout.startswith("tk-us-") and api.exchange(token["token"]).status == 401
+    assert api.cli("tokens-revoke", token["id"]).returncode == 0
+    assert api.exchange(renewed.stdout.strip()).status == 401
+
+
+def test_user_verbs(api):
+    name = new("user")
+    added = api.cli("users-add", name, f"{name}@example.com", "--role", "reader", user="olga")
+    assert added.returncode == 0 and api.exchange(added.stdout.strip()).status == 200
+    assert name in api.cli("users", user="olga").stdout
+    token = api.cli("tokens-create", "more", "--user", name, "--json", user="olga")
+    token = json.loads(token.stdout)["token"]
+    assert token["id"] in api.cli("tokens", "--user", name, user="olga").stdout
+    assert api.cli("tokens-revoke", token["id"], "--user", name, user="olga").returncode == 0
+    assert api.cli("ledger", user="olga").returncode == 0
+    assert api.cli("users-remove", name, user="olga").returncode == 0
+    assert api.exchange(added.stdout.strip()).status == 401
+    assert api.cli("users").returncode == 1
+
+
+def test_domains_retry_verb(api):
+    app = make_app(api)
+    name = f"{new('www')}.example.com"
+    api.call("POST", f"/v1/apps/{app['id']}/domains", {"domain": {"name": name}}, user="alice")
+    assert api.cli("domains-retry", name, "--app", app["name"]).returncode == 0
+    again = api.cli("domains-retry", name, "--app", app["name"])
+    assert again.returncode == 1 and "wait" in again.stderr

@@ -217,3 +217,29 @@ def test_an_app_is_not_given_away(api, app):
     answer = api.call("PATCH", f"/v1/apps/{app['id']}", {"app": {"owner": {"email": "b@x.org"}}},
                       user="alice")
     assert answer.status == 422 and list(answer.json["errors"]) == ["owner"]
+
+
+# ---- the CLI ----
+
+def test_env_verbs(api, app):
+    name = ("--app", app["name"])
+    done = api.cli("env-set", *name, "DNS_PROVIDER=ovh", "B=x=y")
+    assert done.returncode == 0, done.stderr
+    assert api.cli("env", *name).stdout == "B=x=y\nDNS_PROVIDER=ovh\n"
+    assert api.cli("env-get", *name, "B").stdout == "x=y\n"
+    assert json.loads(api.cli("env", *name, "--json").stdout)["variables"][0]["name"] == "B"
+    assert api.cli("env-get", *name, "NO").returncode == 1
+    assert api.cli("env-set", *name, "no value").returncode == 2
+    assert api.cli("env-unset", *name, "B").returncode == 0
+    assert listed(api, app) == {"DNS_PROVIDER": "ovh"}
+    assert api.cli("env-unset", *name, "B").returncode == 1
+
+
+def test_app_verbs(api, app):
+    assert api.cli("restart", "--app", app["name"]).returncode == 0
+    assert api.cli("sticky-session", "--app", app["name"]).returncode == 0
+    assert api.cli("router-logs", "--app", app["name"], "--enable").returncode == 0
+    done = api.cli("rename", "--app", app["name"], app["name"] + "-x")
+    assert done.returncode == 0, done.stderr
+    seen = api.call("GET", f"/v1/apps/{app['id']}", user="alice").json["app"]
+    assert seen["name"] == app["name"] + "-x" and seen["sticky_session"] and seen["router_logs"]
