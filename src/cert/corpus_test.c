@@ -232,6 +232,25 @@ static void judge(const struct upload *u, const struct pst_cert_process *process
     check_silence(u, &r, how);
 }
 
+/* The first, the second, ... allocation fails: no half result, and no verdict that is not true. */
+static void judge_without_memory(const struct upload *u)
+{
+    for (long nth = 1;; nth++) {
+        auto_cert_result struct pst_cert_result r = {0};
+        bool failed;
+        int rc;
+
+        pst_mem_fail_at(nth);
+        rc = pst_cert_judge(NULL, NULL, &u->req, &r, NULL);
+        failed = pst_mem_failed();
+        pst_mem_fail_at(0);
+        if (!failed)
+            return;
+        if (rc != PST_ENOMEM || r.findings_n > 0 || r.chain.leaf.data || r.key.data)
+            fail(u, "without memory", "gave", pst_rc_name(rc));
+    }
+}
+
 /* Showing and converting must take all of it, too. */
 static void show(const struct upload *u)
 {
@@ -293,6 +312,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < pst_json_len(cases); i++) {
         const struct pst_json *entry = pst_json_at(cases, i);
         struct upload u;
+        bool no_memory = false;
 
         if (argc > 2 && !pst_streq(argv[2], pst_json_get_text(entry, "name")))
             continue;
@@ -300,6 +320,8 @@ int main(int argc, char **argv)
         judge(&u, NULL, "in this process");
         judge(&u, &apart, "in its own process");
         show(&u);
+        if (pst_json_get_bool(entry, "no_memory", &no_memory) && no_memory)
+            judge_without_memory(&u);
         unload(&u);
     }
     printf("%zu files, %zu failures\n", pst_json_len(cases), failures);

@@ -154,11 +154,15 @@ int pst_cert_sizes(const struct pst_cert_request *req, struct pst_cert_result *r
 
 /* ---- rounds ---- */
 
-/* Anything that may be the missing issuer is appended: it is judged like all else. */
+/* Anything that may be the missing issuer is appended: it is judged like all else.  `again`: what
+ * is known did not do. */
 static int find_missing(const struct pst_cert_sources *sources, const struct pst_cert_missing *m,
-                        struct pst_buf *extra, struct pst_err *err)
+                        bool again, struct pst_buf *extra, struct pst_err *err)
 {
-    int rc = sources->known ? sources->known(sources->arg, m, extra, err) : PST_NOTFOUND;
+    int rc = PST_NOTFOUND;
+
+    if (sources->known && !again)
+        rc = sources->known(sources->arg, m, extra, err);
 
     for (size_t i = 0; rc == PST_NOTFOUND && sources->aia && i < m->urls_n; i++) {
         auto_buf struct pst_buf body = PST_BUF(PST_CERT_INPUT_MAX);
@@ -192,29 +196,38 @@ int pst_cert_judge(const struct pst_cert_process *process, const struct pst_cert
                    struct pst_err *err)
 {
     auto_buf struct pst_buf extra = PST_BUF(PST_CERT_EXTRA_MAX);
+    auto_cert_result struct pst_cert_result r = {0};
     struct pst_cert_request mine = *req;
     uint8_t asked[32];
+    bool again = false;
     int rc = pst_cert_sizes(req, ret, err);
 
     if (rc != PST_OK)
         return rc == PST_REFUSED ? PST_OK : rc;
-    rc = one_round(process, req, ret, err);
+    rc = one_round(process, req, &r, err);
     if (req->extra_len > 0)
         pst_buf_add(&extra, req->extra, req->extra_len);
     if (rc == PST_OK)
         rc = pst_buf_check(&extra, "known issuers", err);
-    for (int round = 1; rc == PST_OK && sources && ret->missing.is_missing && round < ROUNDS_MAX;
+    for (int round = 1; rc == PST_OK && sources && r.missing.is_missing && round < ROUNDS_MAX;
          round++) {
-        /* Asked for already, and what came did not do. */
-        if (round > 1 && memcmp(asked, ret->missing.subject_sha256, sizeof asked) == 0)
-            break;
-        memcpy(asked, ret->missing.subject_sha256, sizeof asked);
-        rc = find_missing(sources, &ret->missing, &extra, err);
+        bool same = round > 1 && memcmp(asked, r.missing.subject_sha256, sizeof asked) == 0;
+
+        if (same && again)
+            break; /* what was fetched did not do either */
+        again = same;
+        memcpy(asked, r.missing.subject_sha256, sizeof asked);
+        rc = find_missing(sources, &r.missing, again, &extra, err);
         if (rc != PST_OK)
             break;
         mine.extra = extra.data;
         mine.extra_len = extra.len;
-        rc = one_round(process, &mine, ret, err);
+        rc = one_round(process, &mine, &r, err);
     }
-    return rc == PST_NOTFOUND ? PST_OK : rc;
+    if (rc < 0)
+        return rc;
+    pst_cert_result_deinit(ret);
+    *ret = r;
+    r = (struct pst_cert_result){0};
+    return PST_OK;
 }

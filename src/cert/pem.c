@@ -201,7 +201,8 @@ static bool old_headers(const struct block *b, struct pst_buf *ret)
     for (const char *p = b->body; p < b->body_end; p++)
         if (*p > ' ')
             pst_buf_char(ret, *p);
-    return ret->len > strlen(headers) && memcmp(ret->data, headers, strlen(headers)) == 0 &&
+    return !ret->no_memory && ret->len > strlen(headers) &&
+           memcmp(ret->data, headers, strlen(headers)) == 0 &&
            memmove(ret->data, ret->data + strlen(headers), ret->len - strlen(headers) + 1) &&
            (ret->len -= strlen(headers));
 }
