@@ -90,7 +90,7 @@ static const struct {
                                        "Add the intermediate certificate of your authority: "
                                        "without it many clients do not trust the certificate."},
     [PST_CERT_CHAIN_REPAIRED] = {"chain_repaired", false, PST_CERT_FIELD_CERT,
-                                 "Nothing to do: what is served is right."},
+                                 "Nothing needs to be done about it."},
     [PST_CERT_KEY_UNUSUAL] = {"key_unusual", false, PST_CERT_FIELD_KEY,
                               "Use RSA, P-256 or P-384 where every visitor must get this "
                               "certificate; others get the next one of the ladder."},

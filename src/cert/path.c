@@ -237,14 +237,17 @@ static int tell_repairs(struct pst_work *w, struct pst_err *err)
         add_part(&text, "%zu repeated certificate%s left out", w->duplicates_n,
                  w->duplicates_n == 1 ? " was" : "s were");
     if (strangers > 0)
-        add_part(&text, "%zu certificate%s not part of the chain left out", strangers,
-                 strangers == 1 ? " that is" : "s that are");
+        add_part(&text, "%zu %s left out", strangers,
+                 strangers == 1 ? "certificate that is not part of the chain was"
+                                : "certificates that are not part of the chain were");
     for (size_t i = 1; i < w->path_n && i <= 3; i++)
         if (w->path[i]->extra)
             add_part(&text, "the missing intermediate (%.160s) was added",
                      w->path[i]->f->info.subject);
+    /* What stands in the place of a missing key is an error of its own. */
     for (size_t i = 0; i < w->strays_n; i++)
-        add_part(&text, "%s was left out", w->strays[i].what);
+        if (w->key || w->strays[i].field != PST_CERT_FIELD_KEY)
+            add_part(&text, "%s was left out", w->strays[i].what);
     rc = pst_buf_check(&text, "the repairs", err);
     if (rc < 0 || text.len == 0)
         return rc;
