@@ -131,11 +131,11 @@ static int set_ladder(const struct pst_domain_view *v, struct pst_json *to, stru
 static int64_t next_try_ms(const struct pst_req *req, const struct pst_domain *d)
 {
     bool watched = d->acme_enabled && !d->wildcard && d->phase == PST_PHASE_DNS;
+    int64_t now_ms = pst_wall_ms(req->api->opts.clock);
 
-    if (!watched)
+    if (!watched || d->next_try_at_ms > now_ms)
         return d->next_try_at_ms;
-    return pst_wall_ms(req->api->opts.clock) +
-           pst_conf_int(req->api->opts.conf, PST_CONF_DNS_INTERVAL) * 1000;
+    return now_ms + pst_conf_int(req->api->opts.conf, PST_CONF_DNS_INTERVAL) * 1000;
 }
 
 static bool set_state(struct pst_json *j, const struct pst_req *req,
