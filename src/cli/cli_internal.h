@@ -34,9 +34,28 @@ enum cli_flag {
     FLAG_ENABLE,
     FLAG_DISABLE,
     FLAG_EVENTS,
+    FLAG_LETSENCRYPT,
+    FLAG_CERT,
+    FLAG_KEY,
+    FLAG_PASSPHRASE,
+    FLAG_DOMAIN,
+    FLAG_ROOTS,
+    FLAG_AT,
+    FLAG_KEY_TYPE,
+    FLAG_COUNTRY,
+    FLAG_STATE,
+    FLAG_LOCALITY,
+    FLAG_ORGANIZATION,
+    FLAG_UNIT,
+    FLAG_COMMON_NAME,
+    FLAG_EMAIL,
     FLAG__COUNT
 };
-#define BIT(flag) (1U << FLAG_##flag)
+/* A set of flags. */
+typedef uint64_t cli_flag_set;
+_Static_assert(FLAG__COUNT <= 64, "a set of flags has 64 bits");
+#define CLI_BIT(i) (UINT64_C(1) << (i))
+#define BIT(flag)  CLI_BIT(FLAG_##flag)
 
 struct cli_flag_row {
     const char *name;  /* without dashes */
@@ -47,7 +66,7 @@ struct cli_flag_row {
 };
 extern const struct cli_flag_row cli_flags[FLAG__COUNT];
 /* Those that every command takes. */
-extern const unsigned cli_common_flags;
+extern const cli_flag_set cli_common_flags;
 
 struct cli;
 typedef int cli_run(struct cli *c);
@@ -56,8 +75,8 @@ struct cli_command {
     const char *name;
     const char *args; /* "NAME", "ADDRESS...", "" */
     int args_min, args_max;
-    unsigned flags; /* besides the common ones */
-    bool app;       /* works on an app: --app or POSTERN_APP is needed */
+    cli_flag_set flags; /* besides the common ones */
+    bool app;           /* works on an app: --app or POSTERN_APP is needed */
     cli_run *run;
     const char *text;   /* one line */
     const char *detail; /* more, or NULL */
@@ -75,6 +94,8 @@ cli_run cli_users, cli_users_add, cli_users_remove, cli_ledger;
 cli_run cli_upstreams, cli_upstreams_set;
 cli_run cli_domains, cli_domains_add, cli_domains_remove, cli_domains_explain, cli_set_canonical,
     cli_unset_canonical;
+cli_run cli_domains_ssl, cli_csr, cli_csrs, cli_csr_remove;
+cli_run cli_certs_check, cli_certs_show, cli_certs_convert;
 cli_run cli_events, cli_edges, cli_edges_remove, cli_edges_enrol_token;
 cli_run cli_webhooks, cli_webhooks_add, cli_webhooks_remove, cli_webhooks_ping;
 cli_run cli_version, cli_help, cli_completion, cli_mdoc;
@@ -130,6 +151,21 @@ int cli_exchange(struct cli *c, const struct pst_secret *token);
 int cli_find_server(struct cli *c);
 /* Percent-encode a part of a path. */
 const char *cli_encode(char *to, size_t to_size, const char *text);
+
+/* ---- certificates of the customer's own ---- */
+
+enum { CLI_UPLOAD_MAX = 1024 * 1024 };
+
+/* The value of a flag; NULL when it was not given, or is empty. */
+const char *cli_given(const struct cli *c, enum cli_flag flag);
+/* --passphrase, or POSTERN_PASSPHRASE, which other users of the machine cannot see; or NULL. */
+const char *cli_passphrase(const struct cli *c);
+/* A file with a certificate or key.  An exit status. */
+int cli_read_upload(const char *path, struct pst_buf *to);
+/* Put the files (NULL: none) and the passphrase into a request's object.  An exit status. */
+int cli_add_upload(struct cli *c, const char *cert, const char *key, struct pst_json *to);
+/* Print the findings of an accepted upload on stderr. */
+void cli_tell_findings(const struct pst_json *answer);
 
 /* ---- stored logins ---- */
 

@@ -97,7 +97,8 @@ static int tell_field(const char *field, const struct pst_json *texts, void *arg
     for (size_t i = 0; i < pst_json_len(texts); i++) {
         const char *text = pst_json_text(pst_json_at(texts, i));
         if (text)
-            cli_fail(0, "%s %s", field, text);
+            /* "name is taken", but "tlskey: The key does not fit." */
+            cli_fail(0, *text >= 'A' && *text <= 'Z' ? "%s: %s" : "%s %s", field, text);
     }
     return 0;
 }
@@ -219,7 +220,8 @@ static int ensure_session(struct cli *c)
 int cli_ask(struct cli *c, const char *method, const struct pst_json *body, struct cli_answer *a,
             const char *fmt, ...)
 {
-    auto_buf struct pst_buf path = PST_BUF(CLI_PATH_MAX), text = PST_BUF(1024 * 1024);
+    auto_buf struct pst_buf path = PST_BUF(CLI_PATH_MAX);
+    auto_buf_wipe struct pst_buf text = PST_BUF(4 * CLI_UPLOAD_MAX); /* may hold a key */
     static const struct pst_http_header headers[] = {{"Content-Type", "application/json"},
                                                      {"Accept", "application/json"}};
     va_list ap;

@@ -25,9 +25,27 @@ const struct cli_flag_row cli_flags[FLAG__COUNT] = {
     [FLAG_DISABLE] = {"disable", 'd', NULL, NULL, "Switch it off."},
     [FLAG_EVENTS] = {"events", 0, "KINDS", NULL,
                      "Only these kinds, separated by commas: domain.added, domain.*"},
+    [FLAG_LETSENCRYPT] = {"letsencrypt", 0, NULL, NULL, "Get a certificate for it again."},
+    [FLAG_CERT] = {"cert", 0, "FILE", NULL, "The certificate, with its intermediates."},
+    [FLAG_KEY] = {"key", 0, "FILE", NULL, "Its private key."},
+    [FLAG_PASSPHRASE] = {"passphrase", 0, "TEXT", NULL,
+                         "What opens an encrypted key; better set POSTERN_PASSPHRASE, which other "
+                         "users do not see."},
+    [FLAG_DOMAIN] = {"domain", 0, "NAME", NULL, "The name that the certificate must cover."},
+    [FLAG_ROOTS] = {"roots", 0, "FILE", NULL, "Public roots in PEM; at first those of the system."},
+    [FLAG_AT] = {"at", 0, "TIME", NULL, "Judge as of this time, as 2027-01-31T12:00:00Z."},
+    [FLAG_KEY_TYPE] = {"key-type", 0, "TYPE", NULL,
+                       "p256 (at first), p384, rsa2048, rsa3072 or rsa4096."},
+    [FLAG_COUNTRY] = {"country", 0, "CODE", NULL, "Country in two capital letters, as FR."},
+    [FLAG_STATE] = {"state", 0, "NAME", NULL, "State or province."},
+    [FLAG_LOCALITY] = {"locality", 0, "NAME", NULL, "City."},
+    [FLAG_ORGANIZATION] = {"organization", 0, "NAME", NULL, "Company or association."},
+    [FLAG_UNIT] = {"unit", 0, "NAME", NULL, "Part of the organization."},
+    [FLAG_COMMON_NAME] = {"common-name", 0, "NAME", NULL, "Common name; at first the domain."},
+    [FLAG_EMAIL] = {"email", 0, "ADDRESS", NULL, "Mail address."},
 };
 
-const unsigned cli_common_flags = BIT(APP) | BIT(JSON) | BIT(REGION) | BIT(URL) | BIT(HELP);
+const cli_flag_set cli_common_flags = BIT(APP) | BIT(JSON) | BIT(REGION) | BIT(URL) | BIT(HELP);
 
 const struct cli_command cli_commands[] = {
     {"login", "", 0, 0, BIT(API_TOKEN), false, cli_login, "Log in with an API token.",
@@ -75,10 +93,29 @@ const struct cli_command cli_commands[] = {
 
     {"domains", "", 0, 0, 0, true, cli_domains, "List the domains of an app and their state.",
      NULL},
-    {"domains-add", "NAME", 1, 1, BIT(NO_LETSENCRYPT) | BIT(CANONICAL) | BIT(WAIT) | BIT(TIMEOUT),
+    {"domains-add", "NAME", 1, 1,
+     BIT(CERT) | BIT(KEY) | BIT(PASSPHRASE) | BIT(NO_LETSENCRYPT) | BIT(CANONICAL) | BIT(WAIT) |
+         BIT(TIMEOUT),
      true, cli_domains_add, "Add a domain to an app.",
-     "A certificate is got as soon as its DNS records point to the platform. With --wait, each "
-     "step is told until it is served; what only a person can mend ends the wait with status 1."},
+     "A certificate is got as soon as its DNS records point to the platform. With --cert and --key "
+     "your own is served at once, and the other stands by. With --wait, each step is told until "
+     "it is served; what only a person can mend ends the wait with status 1."},
+    {"domains-ssl", "NAME [disable]", 1, 2,
+     BIT(CERT) | BIT(KEY) | BIT(PASSPHRASE) | BIT(LETSENCRYPT) | BIT(NO_LETSENCRYPT), true,
+     cli_domains_ssl, "Serve a certificate of your own for a domain, or no longer.",
+     "Without flags the files domain.crt and domain.key are taken. Any form is read: PEM in any "
+     "order, DER, PKCS#7, PKCS#12. With \"disable\" it is taken away, and the certificate that "
+     "stands by is served at once. --letsencrypt and --no-letsencrypt switch that one on and off. "
+     "After \"postern csr\" only the certificate is needed."},
+    {"csr", "NAME", 1, 1,
+     BIT(KEY_TYPE) | BIT(COUNTRY) | BIT(STATE) | BIT(LOCALITY) | BIT(ORGANIZATION) | BIT(UNIT) |
+         BIT(COMMON_NAME) | BIT(EMAIL),
+     true, cli_csr, "Make a key and a certificate request for a domain.",
+     "The request is printed: hand it to the authority of your choice, then upload what it gives "
+     "with domains-ssl --cert. The key never leaves the server."},
+    {"csrs", "NAME", 1, 1, 0, true, cli_csrs, "List the certificate requests of a domain.", NULL},
+    {"csr-remove", "NAME ID", 2, 2, 0, true, cli_csr_remove,
+     "Forget a certificate request and its key.", NULL},
     {"domains-remove", "NAME", 1, 1, 0, true, cli_domains_remove, "Remove a domain from an app.",
      NULL},
     {"domains-explain", "NAME", 1, 1, 0, true, cli_domains_explain,
@@ -109,6 +146,17 @@ const struct cli_command cli_commands[] = {
     {"ledger", "", 0, 0, 0, false, cli_ledger,
      "Show what is left of the CA's limits (operators only).",
      "By account, registered domain and name, those that were used most first."},
+
+    {"certs-check", "[FILE...]", 0, 8,
+     BIT(CERT) | BIT(KEY) | BIT(PASSPHRASE) | BIT(DOMAIN) | BIT(ROOTS) | BIT(AT), false,
+     cli_certs_check, "Judge a certificate as an upload would be; no server is needed.",
+     "Prints all that is wrong or worth knowing, and what to do about it. Status 0: acceptable, "
+     "1: refused, 2: wrong usage or a file that cannot be read."},
+    {"certs-show", "FILE...", 1, 8, BIT(PASSPHRASE), false, cli_certs_show,
+     "Show what stands in files with certificates and keys.", NULL},
+    {"certs-convert", "FILE...", 1, 8, BIT(PASSPHRASE), false, cli_certs_convert,
+     "Print certificates and keys of any form as PEM.",
+     "Keys come out in the clear: send the output to a file that only you can read."},
 
     {"events", "", 0, 0, BIT(LIMIT), false, cli_events, "List what happened, newest first.",
      "With --app what happened to the app; without it, for operators, on the whole platform."},

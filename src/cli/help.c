@@ -38,12 +38,12 @@ static void print_wrapped(FILE *to, const char *text, int indent)
     fputc('\n', to);
 }
 
-static void print_flags(FILE *to, unsigned set)
+static void print_flags(FILE *to, cli_flag_set set)
 {
     for (int i = 0; i < FLAG__COUNT; i++) {
         const struct cli_flag_row *f = &cli_flags[i];
         char name[64];
-        if (!(set & 1U << i))
+        if (!(set & CLI_BIT(i)))
             continue;
         snprintf(name, sizeof name, "%s%c%s--%s%s%s", f->letter ? "-" : "",
                  f->letter ? f->letter : ' ', f->letter ? ", " : "   ", f->name,
@@ -113,10 +113,10 @@ int cli_version(struct cli *c)
 
 /* ---- completion ---- */
 
-static void bash_words(unsigned set)
+static void bash_words(cli_flag_set set)
 {
     for (int i = 0; i < FLAG__COUNT; i++)
-        if (set & 1U << i)
+        if (set & CLI_BIT(i))
             printf(" --%s", cli_flags[i].name);
 }
 
@@ -185,10 +185,10 @@ static void bracketed(const char *text)
     }
 }
 
-static void zsh_flags(unsigned set)
+static void zsh_flags(cli_flag_set set)
 {
     for (int i = 0; i < FLAG__COUNT; i++) {
-        if (!(set & 1U << i))
+        if (!(set & CLI_BIT(i)))
             continue;
         printf(" \\\n            '--%s[", cli_flags[i].name);
         bracketed(cli_flags[i].text);
@@ -241,7 +241,7 @@ static void fish(void)
     printf("# completion of postern for fish, made by: postern completion fish\n"
            "complete -c postern -f\n");
     for (int i = 0; i < FLAG__COUNT; i++)
-        if (cli_common_flags & 1U << i)
+        if (cli_common_flags & CLI_BIT(i))
             fish_flag("", &cli_flags[i]);
     for (size_t i = 0; i < cli_commands_n; i++) {
         const struct cli_command *cmd = &cli_commands[i];
@@ -290,12 +290,12 @@ static void mdoc_text(const char *text)
     fputc('\n', stdout);
 }
 
-static void mdoc_flags(unsigned set)
+static void mdoc_flags(cli_flag_set set)
 {
     printf(".Bl -tag -width Ds\n");
     for (int i = 0; i < FLAG__COUNT; i++) {
         const struct cli_flag_row *f = &cli_flags[i];
-        if (!(set & 1U << i))
+        if (!(set & CLI_BIT(i)))
             continue;
         printf(".It ");
         if (f->letter)

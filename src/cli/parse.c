@@ -62,7 +62,7 @@ static int check(struct cli *c)
     const struct cli_command *cmd = c->command;
 
     for (int i = 0; i < FLAG__COUNT; i++)
-        if (c->flags[i] && !((cmd->flags | cli_common_flags) & 1U << i))
+        if (c->flags[i] && !((cmd->flags | cli_common_flags) & CLI_BIT(i)))
             return cli_fail(PST_EXIT_USAGE, "%s does not know --%s (see: postern help %s)",
                             cmd->name, cli_flags[i].name, cmd->name);
     if (c->args_n < cmd->args_min || c->args_n > cmd->args_max)

@@ -133,6 +133,9 @@ int cli_domains_add(struct cli *c)
 
     if (c->flags[FLAG_TIMEOUT] && !pst_parse_i64(c->flags[FLAG_TIMEOUT], 1, 86400, &timeout_s))
         return cli_fail(PST_EXIT_USAGE, "--timeout must be 1 to 86400 seconds");
+    int status = cli_add_upload(c, cli_given(c, FLAG_CERT), cli_given(c, FLAG_KEY), domain);
+    if (status != PST_EXIT_OK)
+        return status;
     bool ok = pst_json_set_text(domain, "name", c->args[0]) &&
               (!c->flags[FLAG_NO_LETSENCRYPT] ||
                pst_json_set_bool(domain, "letsencrypt_enabled", false)) &&
@@ -141,11 +144,13 @@ int cli_domains_add(struct cli *c)
     if (!ok)
         return cli_fail(PST_EXIT_FAILED, "no memory");
     cli_encode(app, sizeof app, c->app);
-    int status = cli_ask(c, "POST", body, &a, "/v1/apps/%s/domains", app);
+    status = cli_ask(c, "POST", body, &a, "/v1/apps/%s/domains", app);
     if (status != PST_EXIT_OK)
         return status;
     const struct pst_json *d = pst_json_get(a.json, "domain");
-    if (c->flags[FLAG_WAIT]) {
+    cli_tell_findings(a.json);
+    /* A certificate of one's own is served already. */
+    if (c->flags[FLAG_WAIT] && !cli_given(c, FLAG_CERT)) {
         snprintf(w.path, sizeof w.path, "/v1/apps/%s/domains/%s", app,
                  cli_encode(id, sizeof id, cli_text(d, "id")));
         w.until_ms = pst_mono_ms(pst_clock_system()) + timeout_s * 1000;
