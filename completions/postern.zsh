@@ -23,6 +23,10 @@ _postern_commands() {
         'upstreams-set:Replace an app'\''s upstreams.'
         'domains:List the domains of an app and their state.'
         'domains-add:Add a domain to an app.'
+        'domains-ssl:Serve a certificate of your own for a domain, or no longer.'
+        'csr:Make a key and a certificate request for a domain.'
+        'csrs:List the certificate requests of a domain.'
+        'csr-remove:Forget a certificate request and its key.'
         'domains-remove:Remove a domain from an app.'
         'domains-explain:Tell why a domain is in its state, and what to do.'
         'domains-retry:Try at once again to get a domain'\''s certificate.'
@@ -36,6 +40,9 @@ _postern_commands() {
         'users-add:Make an account (operators only).'
         'users-remove:Remove an account that has no apps (operators only).'
         'ledger:Show what is left of the CA'\''s limits (operators only).'
+        'certs-check:Judge a certificate as an upload would be; no server is needed.'
+        'certs-show:Show what stands in files with certificates and keys.'
+        'certs-convert:Print certificates and keys of any form as PEM.'
         'events:List what happened, newest first.'
         'edges:List the edges (operators only).'
         'edges-remove:Remove an edge (operators only).'
@@ -115,7 +122,37 @@ _postern() {
             '--wait[Wait until a certificate of its own is served.]' \
             '--timeout[Longest time to wait; 600 at first.]:SECONDS:' \
             '--no-letsencrypt[Do not get a certificate for it\: no CA is ever asked.]' \
-            '--canonical[Send visitors of the app'\''s other domains to this one.]' ;;
+            '--canonical[Send visitors of the app'\''s other domains to this one.]' \
+            '--cert[The certificate, with its intermediates.]:FILE:' \
+            '--key[Its private key.]:FILE:' \
+            '--passphrase[What opens an encrypted key; better set POSTERN_PASSPHRASE, which other users do not see.]:TEXT:' ;;
+    domains-ssl)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--no-letsencrypt[Do not get a certificate for it\: no CA is ever asked.]' \
+            '--letsencrypt[Get a certificate for it again.]' \
+            '--cert[The certificate, with its intermediates.]:FILE:' \
+            '--key[Its private key.]:FILE:' \
+            '--passphrase[What opens an encrypted key; better set POSTERN_PASSPHRASE, which other users do not see.]:TEXT:' ;;
+    csr)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--key-type[p256 (at first), p384, rsa2048, rsa3072 or rsa4096.]:TYPE:' \
+            '--country[Country in two capital letters, as FR.]:CODE:' \
+            '--state[State or province.]:NAME:' \
+            '--locality[City.]:NAME:' \
+            '--organization[Company or association.]:NAME:' \
+            '--unit[Part of the organization.]:NAME:' \
+            '--common-name[Common name; at first the domain.]:NAME:' \
+            '--email[Mail address.]:ADDRESS:' ;;
     tokens)
         _arguments \
             '--app[The app to work on, by name or id.]:NAME:' \
@@ -149,6 +186,35 @@ _postern() {
             '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
             '--help[Explain the command.]' \
             '--role[operator, tenant (without this) or reader.]:ROLE:' ;;
+    certs-check)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--cert[The certificate, with its intermediates.]:FILE:' \
+            '--key[Its private key.]:FILE:' \
+            '--passphrase[What opens an encrypted key; better set POSTERN_PASSPHRASE, which other users do not see.]:TEXT:' \
+            '--domain[The name that the certificate must cover.]:NAME:' \
+            '--roots[Public roots in PEM; at first those of the system.]:FILE:' \
+            '--at[Judge as of this time, as 2027-01-31T12\:00\:00Z.]:TIME:' ;;
+    certs-show)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--passphrase[What opens an encrypted key; better set POSTERN_PASSPHRASE, which other users do not see.]:TEXT:' ;;
+    certs-convert)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--passphrase[What opens an encrypted key; better set POSTERN_PASSPHRASE, which other users do not see.]:TEXT:' ;;
     events)
         _arguments \
             '--app[The app to work on, by name or id.]:NAME:' \

@@ -229,15 +229,23 @@ static int read_bits(struct pst_tx *tx, const struct pst_certificate *c, int *re
     return PST_OK;
 }
 
+static int known_bits(enum pst_key_type type)
+{
+    static const int bits[PST_KEY_TYPE__COUNT] = {
+        [PST_KEY_P256] = 256, [PST_KEY_P384] = 384, [PST_KEY_P521] = 521, [PST_KEY_ED25519] = 256};
+
+    return bits[type];
+}
+
 /* "EC private key - 256 bits": what is told about the key, never the key. */
 static int describe_key(struct pst_tx *tx, const struct pst_certificate *c, struct pst_buf *to,
                         struct pst_err *err)
 {
     enum pst_key_type type = PST_KEY_OTHER;
-    int bits = (int)c->key_bits;
     int rc = PST_OK;
 
     pst_key_type_parse(c->key_type, &type);
+    int bits = c->key_bits ? (int)c->key_bits : known_bits(type);
     if (!bits)
         rc = read_bits(tx, c, &bits, err);
     return rc == PST_OK ? pst_cert_key_words(type, bits, to, err) : rc;

@@ -250,7 +250,7 @@ static void fish(void)
         printf("'\n");
         snprintf(condition, sizeof condition, " -n '__fish_seen_subcommand_from %s'", cmd->name);
         for (int k = 0; k < FLAG__COUNT; k++)
-            if (cmd->flags & 1U << k)
+            if (cmd->flags & CLI_BIT(k))
                 fish_flag(condition, &cli_flags[k]);
     }
     printf("complete -c postern -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n");

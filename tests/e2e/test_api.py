@@ -475,7 +475,7 @@ def test_domain_without_acme(api):
     d = add(api, app, letsencrypt_enabled=False)
     assert d["letsencrypt_enabled"] is False and d["letsencrypt_status"] is None
     assert d["word"] == "Disabled" and d["ssl"] is False and d["ssl_status"] == "error"
-    assert d["next_try_at"] is None and d["reason"] is None
+    assert d["next_try_at"] is None and "switched off" in d["reason"]
 
 
 def test_wildcards_say_what_they_need(api):
@@ -559,20 +559,59 @@ def test_domain_is_missing(api, body):
     assert answer.status == 422 and answer.json == {"errors": {"domain": ["missing field"]}}
 
 
-def test_uploads_are_refused_and_their_end_is_not(api):
+def test_uploads_are_judged_and_their_end_is_always_possible(api):
     app = new_app(api)
     d = add(api, app)
     path = f"/v1/apps/{app['id']}/domains"
-    sentence = "custom certificates are not accepted by this version"
     for field in ("tlscert", "tlskey"):
         for method, p in (("PATCH", f"{path}/{d['id']}"), ("POST", path)):
             body = {"domain": {"name": d["name"] if method == "PATCH" else new_name(),
                                field: "-----BEGIN"}}
             answer = api.call(method, p, body, user="alice")
-            assert answer.status == 422 and answer.json == {"errors": {field: [sentence]}}
+            assert answer.status == 422 and field in answer.json["errors"]
+            assert answer.json["findings"][0]["code"] == "unreadable"
     answer = api.call("PATCH", f"{path}/{d['id']}", {"domain": {"tlscert": "", "tlskey": ""}},
                       user="alice")
     assert answer.status == 200 and answer.json["domain"]["id"] == d["id"]
+
+
+def test_requests_for_certificates(api):
+    app = new_app(api)
+    d = add(api, app)
+    path = f"/v1/apps/{app['id']}/domains/{d['id']}/csr"
+    assert api.call("GET", path, user="alice").json == {"csrs": []}
+    made = api.call("POST", path, {}, user="alice")
+    assert made.status == 201 and made.json["csr"]["key_type"] == "p256"
+    assert made.json["csr"]["subject"] == f"/CN={d['name']}"
+    assert api.call("GET", path, user="alice").json["csrs"] == [made.json["csr"]]
+    for bad in ({"key_type": "dsa"}, {"country": "fr"}, {"organization": "x" * 65},
+                {"email": "\u00e9@x"}, {"common_name": "a\u0007b"}, {"unit": 7}):
+        answer = api.call("POST", path, {"csr": bad}, user="alice")
+        assert answer.status == 422 and list(answer.json["errors"]) == list(bad)
+    assert api.call("GET", path, user="bob").status == 404
+    assert api.call("POST", path, {}, user="rita").status in (403, 404)
+    for _ in range(9):
+        assert api.call("POST", path, {"csr": {"key_type": "p384"}}, user="alice").status == 201
+    assert list(api.call("POST", path, {}, user="alice").json["errors"]) == ["csr"]
+    one = f"{path}/{made.json['csr']['id']}"
+    assert api.call("DELETE", one, user="bob").status == 404
+    assert api.call("DELETE", one, user="alice").status == 204
+    assert api.call("DELETE", one, user="alice").json["resource"] == "csr"
+    gone = f"/v1/apps/{app['id']}/domains/{d['id']}"
+    assert api.call("DELETE", gone, user="alice").status == 204
+
+
+def test_a_check_stores_nothing(api):
+    def check(**certificate):
+        return api.call("POST", "/v1/certificates/check", {"certificate": certificate},
+                        user="rita")
+
+    answer = check(tlscert="hello")
+    assert answer.status == 200 and answer.json["report"]["accepted"] is False
+    assert answer.json["report"]["findings"][0]["code"] in ("unreadable", "not_a_certificate")
+    assert list(check(tlscert=1).json["errors"]) == ["tlscert"]
+    assert list(check(name="a b").json["errors"]) == ["name"]
+    assert api.call("POST", "/v1/certificates/check", {}, user="rita").status == 422
 
 
 def test_patch_changes_only_what_is_given(api):
