@@ -1,0 +1,244 @@
+/*
+ * openapi.c - the description of the API (OpenAPI 3.1.0), made from the table of routes.
+ *
+ * What the table of routes does not know stands in the table here: another status than the method's
+ * usual one, what the answer's object is called, what a body looks like.  A route that is in
+ * neither is described by its method alone.
+ */
+#include "api_internal.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TEXT     "{\"type\":\"string\"}"
+#define FLAG     "{\"type\":\"boolean\"}"
+#define OBJ(all) "{\"type\":\"object\",\"properties\":{" all "}}"
+/* {"<root>":{...}}, the root being needed */
+#define ROOTED(root, all)                                                                          \
+    "{\"type\":\"object\",\"required\":[\"" root "\"],\"properties\":{\"" root "\":" OBJ(all) "}}"
+#define VARIABLE                                                                                   \
+    "\"name\":{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9_-]{1,64}$\"},"                        \
+    "\"value\":{\"type\":\"string\",\"maxLength\":8192}"
+#define SETTINGS "\"force_https\":" FLAG ",\"sticky_session\":" FLAG ",\"router_logs\":" FLAG
+#define V1_APP   "/v1/apps/:app"
+
+static const struct detail {
+    enum pst_method method;
+    const char *pattern;
+    int status;       /* 0: what is usual for the method */
+    const char *root; /* member that the answer has, NULL: not said */
+    const char *body; /* JSON schema, NULL: any */
+} details[] = {
+    {PST_GET, "/v1/health", 0, "status", NULL},
+    {PST_GET, "/v1/ready", 0, "status", NULL},
+    {PST_POST, "/v1/tokens/exchange", 200, "token", NULL},
+    {PST_GET, "/v1/tokens", 0, "tokens", NULL},
+    {PST_POST, "/v1/tokens", 0, "token",
+     ROOTED("token", "\"name\":" TEXT ",\"read_only\":" FLAG ",\"app\":" TEXT)},
+    {PST_PATCH, "/v1/tokens/:id", 0, "token", ROOTED("token", "\"name\":" TEXT)},
+    {PST_PATCH, "/v1/tokens/:id/renew", 0, "token", NULL},
+    {PST_GET, "/v1/users/self", 0, "user", NULL},
+    {PST_GET, "/v1/users", 0, "users", NULL},
+    {PST_POST, "/v1/users", 0, "user",
+     ROOTED("user", "\"username\":" TEXT ",\"email\":" TEXT ",\"fullname\":" TEXT ",\"role\":"
+                    "{\"enum\":[\"operator\",\"tenant\",\"reader\"]}")},
+    {PST_GET, "/v1/regions", 0, "regions", NULL},
+    {PST_GET, "/v1/features/stacks", 0, "stacks", NULL},
+    {PST_GET, "/v1/apps", 0, "apps", NULL},
+    {PST_POST, "/v1/apps", 0, "app",
+     ROOTED("app", "\"name\":{\"type\":\"string\",\"minLength\":3,\"maxLength\":48}")},
+    {PST_GET, V1_APP, 0, "app", NULL},
+    {PST_PUT, V1_APP, 0, "app", OBJ(SETTINGS)},
+    {PST_PATCH, V1_APP, 0, "app", ROOTED("app", SETTINGS)},
+    {PST_POST, V1_APP "/rename", 200, "app", OBJ("\"current_name\":" TEXT ",\"new_name\":" TEXT)},
+    {PST_POST, V1_APP "/restart", 202, NULL,
+     "{\"type\":[\"object\",\"null\"],\"properties\":{\"scope\":{\"type\":[\"array\",\"null\"],"
+     "\"items\":" TEXT "}}}"},
+    {PST_GET, V1_APP "/operations/:id", 0, "operation", NULL},
+    {PST_GET, V1_APP "/variables", 0, "variables", NULL},
+    {PST_PUT, V1_APP "/variables", 0, "variables",
+     "{\"type\":\"object\",\"required\":[\"variables\"],\"properties\":{\"variables\":{\"type\":["
+     "\"array\",\"null\"],\"items\":" OBJ(VARIABLE) "}}}"},
+    {PST_POST, V1_APP "/variables", 0, "variable", ROOTED("variable", VARIABLE)},
+    {PST_PATCH, V1_APP "/variables/:id", 0, "variable", ROOTED("variable", "\"value\":" TEXT)},
+    {PST_DELETE, V1_APP "/variables", 0, NULL,
+     "{\"type\":\"object\",\"required\":[\"variable_ids\"],\"properties\":{\"variable_ids\":{"
+     "\"type\":\"array\",\"items\":" TEXT "}}}"},
+    {PST_GET, V1_APP "/domains", 0, "domains", NULL},
+    {PST_POST, V1_APP "/domains", 0, "domain",
+     ROOTED("domain", "\"name\":" TEXT ",\"canonical\":" FLAG ",\"letsencrypt_enabled\":" FLAG
+                      ",\"tlscert\":" TEXT ",\"tlskey\":" TEXT)},
+    {PST_GET, V1_APP "/domains/:id", 0, "domain", NULL},
+    {PST_PATCH, V1_APP "/domains/:id", 0, "domain",
+     ROOTED("domain", "\"canonical\":" FLAG ",\"letsencrypt_enabled\":" FLAG ",\"tlscert\":" TEXT
+                      ",\"tlskey\":" TEXT)},
+    {PST_POST, V1_APP "/domains/:id/retry", 202, "next_try_at", NULL},
+    {PST_GET, "/v1/ledger", 0, "ledger", NULL},
+    {PST_GET, "/v1/edges", 0, "edges", NULL},
+    {PST_POST, "/v1/edges/enrol-tokens", 0, "enrol_token", OBJ("\"region\":" TEXT)},
+    {PST_POST, "/v1/certificates/check", 200, NULL, NULL},
+    {PST_POST, "/v1/webhooks/:id/ping", 202, NULL, NULL},
+};
+
+static const struct detail *find_detail(const struct pst_route *r)
+{
+    for (size_t i = 0; i < PST_ARRAY_N(details); i++)
+        if (details[i].method == r->method && pst_streq(details[i].pattern, r->pattern))
+            return &details[i];
+    return NULL;
+}
+
+static int usual_status(enum pst_method m)
+{
+    return m == PST_POST ? 201 : m == PST_DELETE ? 204 : 200;
+}
+
+/* "/v1/apps/:app" as "/v1/apps/{app}". */
+static void path_of(const char *pattern, struct pst_buf *to)
+{
+    for (const char *p = pattern; *p;) {
+        size_t len = strcspn(p + 1, "/");
+        if (p[1] == ':')
+            pst_buf_printf(to, "/{%.*s}", (int)len - 1, p + 2);
+        else
+            pst_buf_printf(to, "/%.*s", (int)len, p + 1);
+        p += 1 + len;
+    }
+}
+
+static void add_parameters(const char *pattern, struct pst_buf *to)
+{
+    const char *comma = "";
+
+    pst_buf_str(to, ",\"parameters\":[");
+    for (const char *p = strchr(pattern, ':'); p; p = strchr(p + 1, ':')) {
+        pst_buf_printf(to,
+                       "%s{\"name\":\"%.*s\",\"in\":\"path\",\"required\":true,"
+                       "\"schema\":{\"type\":\"string\"}}",
+                       comma, (int)strcspn(p + 1, "/"), p + 1);
+        comma = ",";
+    }
+    pst_buf_char(to, ']');
+}
+
+static void add_body(const struct pst_route *r, const struct detail *d, struct pst_buf *to)
+{
+    if (r->body == PST_BODY_NONE)
+        return;
+    pst_buf_printf(to, ",\"requestBody\":{\"required\":%s,\"content\":{\"%s\":{\"schema\":%s}}}",
+                   r->body == PST_BODY_JSON ? "true" : "false",
+                   r->body == PST_BODY_RAW ? "*/*" : "application/json",
+                   d && d->body ? d->body : "{}");
+}
+
+static void add_answers(const struct pst_route *r, const struct detail *d, struct pst_buf *to)
+{
+    int status = d && d->status ? d->status : usual_status(r->method);
+
+    pst_buf_printf(to, ",\"responses\":{\"%d\":{\"description\":\"It was done.\"", status);
+    if (d && d->root)
+        pst_buf_printf(to,
+                       ",\"content\":{\"application/json\":{\"schema\":{\"type\":\"object\","
+                       "\"required\":[\"%s\"]}}}",
+                       d->root);
+    pst_buf_char(to, '}');
+    /* What was there already and was overwritten. */
+    if (status == 201)
+        pst_buf_str(to, ",\"200\":{\"description\":\"It was there and has changed.\"}");
+    pst_buf_str(to, ",\"4XX\":{\"$ref\":\"#/components/responses/Refused\"},"
+                    "\"503\":{\"$ref\":\"#/components/responses/Refused\"}}");
+}
+
+/* Methods are written in lower case there. */
+static void add_lower(const char *text, struct pst_buf *to)
+{
+    for (; *text; text++)
+        pst_buf_char(to, (char)tolower((unsigned char)*text));
+}
+
+static void add_operation(const struct pst_route *r, struct pst_buf *to)
+{
+    static const char *const words[] = {
+        [PST_NEED_NOTHING] = "anybody",
+        [PST_NEED_USER] = "any account",
+        [PST_NEED_WRITER] = "an account that may write",
+        [PST_NEED_OPERATOR] = "an operator",
+        [PST_NEED_EDGE] = "an edge",
+    };
+    const struct detail *d = find_detail(r);
+
+    pst_buf_char(to, '"');
+    add_lower(pst_method_name(r->method), to);
+    pst_buf_str(to, "\":{\"operationId\":\"");
+    add_lower(pst_method_name(r->method), to);
+    for (const char *p = r->pattern; *p; p++)
+        pst_buf_char(to, isalnum((unsigned char)*p) ? *p : '_');
+    pst_buf_str(to, "\",\"summary\":");
+    pst_json_quote(to, r->text);
+    pst_buf_printf(to, ",\"x-needs\":\"%s\"", words[r->need]);
+    add_parameters(r->pattern, to);
+    add_body(r, d, to);
+    add_answers(r, d, to);
+    if (r->need != PST_NEED_NOTHING)
+        pst_buf_str(to, ",\"security\":[{\"bearer\":[]}]");
+    pst_buf_char(to, '}');
+}
+
+static void add_path(size_t first, struct pst_buf *to)
+{
+    const char *pattern = pst_routes[first].pattern;
+    const char *comma = "";
+
+    pst_buf_char(to, '"');
+    path_of(pattern, to);
+    pst_buf_str(to, "\":{");
+    for (size_t i = first; i < pst_routes_n; i++) {
+        if (!pst_streq(pst_routes[i].pattern, pattern))
+            continue;
+        pst_buf_str(to, comma);
+        add_operation(&pst_routes[i], to);
+        comma = ",";
+    }
+    pst_buf_char(to, '}');
+}
+
+static bool seen_before(size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (pst_streq(pst_routes[k].pattern, pst_routes[i].pattern))
+            return true;
+    return false;
+}
+
+int pst_openapi_get(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
+                    struct pst_err *err)
+{
+    struct pst_buf *to = &ans->body;
+    char url[PST_HOST_SIZE + 16];
+    const char *comma = "";
+
+    (void)tx;
+    pst_req_base_url(req, url, sizeof url);
+    pst_answer_reset(ans);
+    ans->status = 200;
+    pst_buf_str(to,
+                "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"Postern\",\"version\":\"" PST_VERSION
+                "\",\"description\":\"Domains, certificates and their edges.\"},"
+                "\"servers\":[{\"url\":");
+    pst_json_quote(to, url);
+    pst_buf_str(to, "}],\"paths\":{");
+    for (size_t i = 0; i < pst_routes_n; i++) {
+        if (seen_before(i))
+            continue;
+        pst_buf_str(to, comma);
+        add_path(i, to);
+        comma = ",";
+    }
+    pst_buf_str(
+        to, "},\"components\":{\"securitySchemes\":{\"bearer\":{\"type\":\"http\","
+            "\"scheme\":\"bearer\",\"description\":\"A session token, or an API token itself.\"}},"
+            "\"responses\":{\"Refused\":{\"description\":\"Why it was not done.\",\"content\":{"
+            "\"application/json\":{\"schema\":{\"type\":\"object\"}}}}}}}");
+    return pst_buf_check(to, "the description", err);
+}
