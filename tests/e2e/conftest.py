@@ -19,7 +19,7 @@ def _make(**options):
     os.chmod(folder, 0o755)
     stack = Stack(folder, **options)
     stack.set = {"dns.interval": "2s", "acme.backoff_first": "2s", "app.domains_max": 1000,
-                 **stack.set}
+                 "webhooks.backoff_first": "1s", **stack.set}
     try:
         stack.up()
     except Exception:
