@@ -20,6 +20,7 @@
 
 enum { EXIT_PERMANENT = 3, EXIT_TRANSIENT = 4 };
 enum { ATTEMPTS = 5, WAIT_BUDGET_S = 60, CONFIRM_S = 120, SEEN_S = 300, VALUE_LEN = 43 };
+enum { LOOK_UP_MS = 3000 }; /* a person waits */
 
 enum action { CHECK, ADD, REMOVE };
 static const char *const action_names[] = {[CHECK] = "check", [ADD] = "add", [REMOVE] = "remove"};
@@ -179,10 +180,11 @@ static int open_clients(struct dns_run *r, struct pst_err *err)
 static void open_resolver(struct dns_run *r)
 {
     struct pst_conf *conf = r->d->conf;
+    uint32_t timeout_ms = (uint32_t)pst_conf_int(conf, PST_CONF_DNS_TIMEOUT) * 1000;
     struct pst_resolver_opts opts = {
         .resolver = pst_conf_text(conf, PST_CONF_DNS_RESOLVER),
         .trust_anchor = pst_conf_text(conf, PST_CONF_DNS_TRUST_ANCHOR),
-        .deadline_ms = (uint32_t)pst_conf_int(conf, PST_CONF_DNS_TIMEOUT) * 1000,
+        .deadline_ms = timeout_ms < LOOK_UP_MS ? timeout_ms : LOOK_UP_MS,
         .sockets = 64,
     };
     struct pst_err err = {0};

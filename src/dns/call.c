@@ -94,7 +94,6 @@ static int exchange(struct pst_dns_provider *p, struct pst_dns_request *r,
         .headers_n = r->headers_n,
         .body = r->body.data,
         .body_len = r->body.len,
-        .timeout_ms = r->timeout_ms,
     };
     rc = pst_http_do(http, &req, &a.response, err);
     if (rc == PST_REFUSED) {

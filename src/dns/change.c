@@ -43,6 +43,17 @@ int pst_dns_set_add(struct pst_dns_set *s, const char *raw, const char *value, s
     return PST_OK;
 }
 
+int pst_dns_set_add_quoted(struct pst_dns_set *s, const char *raw, const char *text,
+                           struct pst_err *err)
+{
+    auto_buf struct pst_buf value = PST_BUF(64 * 1024);
+
+    bool clear = pst_dns_unquote(text, &value);
+    if (value.no_memory)
+        return pst_fail_nomem(err, "TXT values");
+    return pst_dns_set_add(s, raw, clear ? pst_buf_cstr(&value) : text, err);
+}
+
 static bool holds(const struct pst_dns_set *s, const char *value)
 {
     for (size_t i = 0; i < s->n; i++) {

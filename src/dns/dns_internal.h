@@ -61,7 +61,6 @@ struct pst_dns_request {
     size_t slots_n;
     bool no_auth;
     bool gated;
-    uint32_t timeout_ms;
 };
 
 #define PST_DNS_REQUEST(m)                                                                         \
@@ -129,6 +128,10 @@ void pst_dns_set_deinit(struct pst_dns_set *s);
 #define auto_set __attribute__((cleanup(pst_dns_set_deinit)))
 /* Copies both.  PST_OK, PST_ENOMEM, PST_EREMOTE (more than VALUES_MAX). */
 int pst_dns_set_add(struct pst_dns_set *s, const char *raw, const char *value, struct pst_err *err);
+/* The value is what `text` means (pst_dns_unquote()); damaged quoting stands for itself, which no
+ * value of ours equals. */
+int pst_dns_set_add_quoted(struct pst_dns_set *s, const char *raw, const char *text,
+                           struct pst_err *err);
 
 /* For the family of record ids: an item's raw is its id. */
 
@@ -313,6 +316,8 @@ bool pst_xml_root(const char *text, size_t len, char name[64], struct pst_xml *r
 bool pst_xml_child(const struct pst_xml *in, const char *name, size_t i, struct pst_xml *ret);
 /* The text, entities resolved; false when there are elements in it. */
 bool pst_xml_text(const struct pst_xml *in, struct pst_buf *to);
+/* The same, cut to what fits; "" when there are elements in it.  Needs no memory. */
+void pst_xml_copy(const struct pst_xml *in, char *to, size_t to_size);
 /* Append as text. */
 void pst_xml_escape(struct pst_buf *to, const char *s);
 

@@ -210,19 +210,40 @@ bool pst_xml_child(const struct pst_xml *in, const char *name, size_t i, struct 
     return false;
 }
 
+/* The next character of a text; 0 at an element or what cannot be. */
+static char next_char(struct cursor *c)
+{
+    char ch = *c->at++;
+    return ch == '<' ? 0 : ch == '&' ? take_entity(c) : ch;
+}
+
 bool pst_xml_text(const struct pst_xml *in, struct pst_buf *to)
 {
     struct cursor c = {in->at, in->at + in->len};
 
     while (c.at < c.end) {
-        char ch = *c.at++;
-        if (ch == '<')
-            return false;
-        if (ch == '&' && !(ch = take_entity(&c)))
+        char ch = next_char(&c);
+        if (!ch)
             return false;
         pst_buf_char(to, ch);
     }
     return !to->no_memory && !to->too_long;
+}
+
+void pst_xml_copy(const struct pst_xml *in, char *to, size_t to_size)
+{
+    struct cursor c = {in->at, in->at + in->len};
+    size_t n = 0;
+
+    while (c.at < c.end && n + 1 < to_size) {
+        char ch = next_char(&c);
+        if (!ch) {
+            n = 0;
+            break;
+        }
+        to[n++] = ch;
+    }
+    to[n] = '\0';
 }
 
 void pst_xml_escape(struct pst_buf *to, const char *s)

@@ -17,7 +17,7 @@ static const struct pst_dns_var vars[] = {
     [SUBDOMAIN] = {"DNS_ACMEDNS_SUBDOMAIN", PST_VAR_TOKEN, false, true},
 };
 
-enum { VALUE_LEN = 43, TIMEOUT_MS = 10000 };
+enum { VALUE_LEN = 43 };
 
 static int create(struct pst_dns_provider *p, struct pst_err *err)
 {
@@ -75,7 +75,6 @@ static int update(struct pst_dns_provider *p, const char *value, struct pst_dns_
     auto_request struct pst_dns_request r = PST_DNS_REQUEST("POST");
 
     r.gated = true;
-    r.timeout_ms = TIMEOUT_MS;
     pst_dns_url(p, &r, "/update");
     pst_buf_str(&r.body, "{\"subdomain\":");
     pst_json_quote(&r.body, pst_dns_var(p, SUBDOMAIN));

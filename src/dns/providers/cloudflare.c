@@ -175,16 +175,13 @@ static int take_records(const struct pst_dns_answer *a, const struct pst_dns_tar
         const struct pst_json *rec = pst_json_at(result, i);
         const char *id = pst_json_get_text(rec, "id");
         const char *content = pst_json_get_text(rec, "content");
-        auto_buf struct pst_buf value = PST_BUF(64 * 1024);
 
         if (!pst_streq(pst_json_get_text(rec, "type"), "TXT") ||
             !pst_strcaseeq(pst_json_get_text(rec, "name"), t->fqdn))
             continue;
         if (!id || !id[0] || !content)
             return pst_dns_senseless(a, "listing records", err);
-        if (!pst_dns_unquote(content, &value))
-            continue; /* not one of ours, whatever it is */
-        int rc = pst_dns_set_add(ret, id, pst_buf_cstr(&value), err);
+        int rc = pst_dns_set_add_quoted(ret, id, content, err);
         if (rc != PST_OK)
             return rc;
     }

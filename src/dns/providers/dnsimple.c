@@ -142,7 +142,6 @@ static int take_records(const struct pst_dns_answer *a, const struct pst_dns_tar
     for (size_t i = 0; i < pst_json_len(data); i++) {
         const struct pst_json *rec = pst_json_at(data, i);
         const char *content = pst_json_get_text(rec, "content");
-        auto_buf struct pst_buf value = PST_BUF(64 * 1024);
         char id_text[24];
         int64_t id;
 
@@ -151,10 +150,8 @@ static int take_records(const struct pst_dns_answer *a, const struct pst_dns_tar
             continue;
         if (!content || !pst_json_get_int(rec, "id", &id) || id <= 0)
             return pst_dns_senseless(a, "listing records", err);
-        if (!pst_dns_unquote(content, &value))
-            continue;
         snprintf(id_text, sizeof id_text, "%" PRId64, id);
-        int rc = pst_dns_set_add(ret, id_text, pst_buf_cstr(&value), err);
+        int rc = pst_dns_set_add_quoted(ret, id_text, content, err);
         if (rc != PST_OK)
             return rc;
     }

@@ -47,7 +47,7 @@ static int authorize(struct pst_dns_provider *p, struct pst_dns_request *r, bool
     struct state *s = p->state;
 
     if (fresh)
-        s->bearer = s->proven = true;
+        s->bearer = !s->bearer;
     pst_buf_printf(pst_dns_header_slot(r, "Authorization"), "%s %s",
                    s->bearer ? "Bearer" : "Apikey",
                    pst_dns_var(p, pst_dns_has(p, PAT) ? PAT : API_KEY));
@@ -59,7 +59,7 @@ static bool stale(struct pst_dns_provider *p, const struct pst_dns_answer *a)
     struct state *s = p->state;
     bool refused = a->status == 401 || a->status == 403;
 
-    if (!refused && a->status < 500 && a->status != 429)
+    if (a->status == 404 || (a->status >= 200 && a->status < 300))
         s->proven = true;
     return refused && !s->proven;
 }
@@ -132,13 +132,10 @@ static int read_set(struct pst_dns_provider *p, const struct pst_dns_target *t,
     ret->ttl_s = (uint32_t)ttl;
     for (size_t i = 0; i < pst_json_len(values); i++) {
         const char *raw = pst_json_text(pst_json_at(values, i));
-        auto_buf struct pst_buf value = PST_BUF(64 * 1024);
 
         if (!raw)
             return pst_dns_senseless(&a, "reading the records", err);
-        /* What cannot be understood is still sent back as it came. */
-        bool clear = pst_dns_unquote(raw, &value);
-        rc = pst_dns_set_add(ret, raw, clear ? pst_buf_cstr(&value) : raw, err);
+        rc = pst_dns_set_add_quoted(ret, raw, raw, err);
         if (rc != PST_OK)
             return rc;
     }

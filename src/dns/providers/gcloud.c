@@ -346,12 +346,10 @@ static int take_set(const struct pst_dns_answer *a, const struct pst_json *rrset
     ret->ttl_s = (uint32_t)ttl;
     for (size_t i = 0; i < pst_json_len(datas); i++) {
         const char *raw = pst_json_text(pst_json_at(datas, i));
-        auto_buf struct pst_buf value = PST_BUF(64 * 1024);
 
         if (!raw)
             return pst_dns_senseless(a, "reading the records", err);
-        bool clear = pst_dns_unquote(raw, &value);
-        int rc = pst_dns_set_add(ret, raw, clear ? pst_buf_cstr(&value) : raw, err);
+        int rc = pst_dns_set_add_quoted(ret, raw, raw, err);
         if (rc != PST_OK)
             return rc;
     }

@@ -96,16 +96,14 @@ static int read_set(struct pst_dns_provider *p, const struct pst_dns_target *t,
         const struct pst_json *rec = pst_json_at(a.json, i);
         const char *data = pst_json_get_text(rec, "data");
         auto_buf struct pst_buf raw = PST_BUF(64 * 1024);
-        auto_buf struct pst_buf value = PST_BUF(64 * 1024);
 
         if (!data)
             return pst_dns_senseless(&a, "reading the records", err);
         if (blank(data))
             continue; /* what old clients left behind; it would be refused when sent back */
         rc = pst_json_write(rec, &raw, err);
-        bool clear = pst_dns_unquote(data, &value);
         if (rc == PST_OK)
-            rc = pst_dns_set_add(ret, raw.data, clear ? pst_buf_cstr(&value) : data, err);
+            rc = pst_dns_set_add_quoted(ret, raw.data, data, err);
         if (rc != PST_OK)
             return rc;
     }

@@ -186,7 +186,6 @@ static int read_record(struct pst_dns_provider *p, const struct pst_dns_target *
 {
     auto_request struct pst_dns_request r = PST_DNS_REQUEST("GET");
     auto_answer struct pst_dns_answer a = {0};
-    auto_buf struct pst_buf value = PST_BUF(64 * 1024);
     char id_text[24];
 
     zone_url(p, &r, t->zone->name);
@@ -203,10 +202,10 @@ static int read_record(struct pst_dns_provider *p, const struct pst_dns_target *
     if (!target)
         return pst_dns_senseless(&a, "reading a record", err);
     if (!pst_streq(pst_json_get_text(a.json, "fieldType"), "TXT") ||
-        !pst_strcaseeq(sub ? sub : "", t->rel) || !pst_dns_unquote(target, &value))
+        !pst_strcaseeq(sub ? sub : "", t->rel))
         return PST_DONE;
     snprintf(id_text, sizeof id_text, "%" PRId64, id);
-    return pst_dns_set_add(ret, id_text, pst_buf_cstr(&value), err);
+    return pst_dns_set_add_quoted(ret, id_text, target, err);
 }
 
 static int list(struct pst_dns_provider *p, const struct pst_dns_target *t, struct pst_dns_set *ret,

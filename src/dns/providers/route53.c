@@ -52,7 +52,7 @@ static int host_header(const char *url, struct pst_buf *to, struct pst_err *err)
     pst_buf_printf(to, "%s%s%s", v6 ? "[" : "", u.host, v6 ? "]" : "");
     if (u.port != (u.https ? 443 : 80))
         pst_buf_printf(to, ":%u", u.port);
-    return PST_OK;
+    return pst_buf_check(to, "a host", err);
 }
 
 static int authorize(struct pst_dns_provider *p, struct pst_dns_request *r, bool fresh,
@@ -95,12 +95,11 @@ static int authorize(struct pst_dns_provider *p, struct pst_dns_request *r, bool
 /* The text of a child; "" when there is none. */
 static void child_text(const struct pst_xml *in, const char *name, char *to, size_t to_size)
 {
-    auto_buf struct pst_buf text = PST_BUF(64 * 1024);
     struct pst_xml child;
 
     to[0] = '\0';
-    if (pst_xml_child(in, name, 0, &child) && pst_xml_text(&child, &text))
-        pst_str_cut(to, to_size, pst_buf_cstr(&text));
+    if (pst_xml_child(in, name, 0, &child))
+        pst_xml_copy(&child, to, to_size);
 }
 
 static bool root_of(const struct pst_dns_answer *a, const char *wanted, struct pst_xml *ret)
@@ -291,14 +290,13 @@ static int take_values(const struct pst_dns_answer *a, const struct pst_xml *set
     ret->ttl_s = (uint32_t)ttl;
     for (size_t i = 0; pst_xml_child(&records, "ResourceRecord", i, &record); i++) {
         auto_buf struct pst_buf raw = PST_BUF(64 * 1024);
-        auto_buf struct pst_buf value = PST_BUF(64 * 1024);
 
-        if (i == VALUES_MAX || !pst_xml_child(&record, "Value", 0, &field) ||
-            !pst_xml_text(&field, &raw))
+        if (i == VALUES_MAX || !pst_xml_child(&record, "Value", 0, &field))
             return pst_dns_senseless(a, "reading the records", err);
-        bool clear = pst_dns_unquote(pst_buf_cstr(&raw), &value);
-        int rc = pst_dns_set_add(ret, pst_buf_cstr(&raw),
-                                 clear ? pst_buf_cstr(&value) : pst_buf_cstr(&raw), err);
+        if (!pst_xml_text(&field, &raw))
+            return raw.no_memory ? pst_fail_nomem(err, "TXT values")
+                                 : pst_dns_senseless(a, "reading the records", err);
+        int rc = pst_dns_set_add_quoted(ret, pst_buf_cstr(&raw), pst_buf_cstr(&raw), err);
         if (rc != PST_OK)
             return rc;
     }
