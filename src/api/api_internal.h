@@ -177,7 +177,8 @@ struct pst_req {
     struct pst_user user;
     struct pst_token token;
     struct pst_edge edge;
-    const char *scope; /* whose objects are seen: user.id, or NULL for all */
+    char v2_app[PST_HOST_SIZE]; /* what params[0] points to, for /v2 */
+    const char *scope;          /* whose objects are seen: user.id, or NULL for all */
     struct pst_effect *effects;
     size_t effects_n, effects_cap;
     bool again;            /* has been parked before */
@@ -381,6 +382,15 @@ int pst_req_user(struct pst_req *req, struct pst_tx *tx, struct pst_user *ret,
                  struct pst_answer *ans, struct pst_err *err);
 bool pst_role_parse(const char *name, enum pst_role *ret);
 struct pst_json *pst_user_json(const struct pst_user *u);
+
+pst_handler pst_v2_self, pst_v2_token, pst_v2_summary, pst_v2_app, pst_v2_vhosts, pst_v2_vhost_put,
+    pst_v2_vhost_delete, pst_v2_favourite_get, pst_v2_favourite_put, pst_v2_favourite_delete,
+    pst_v2_env, pst_v2_env_none, pst_v2_env_put, pst_v2_env_delete;
+/* {"id","message","type"}; type: "success" or "error". */
+int pst_v2_message(struct pst_answer *ans, int status, int64_t id, const char *type,
+                   const char *text);
+/* Give a refusal in the shapes of /v1 that one. */
+void pst_v2_refusal(struct pst_answer *ans);
 
 /* Append an event to a JSON list: for pst_event_each(). */
 int pst_event_push(const struct pst_event *e, void *list);

@@ -143,9 +143,9 @@ static void add_answers(const struct pst_route *r, const struct detail *d, struc
                        "\"required\":[\"%s\"]}}}",
                        d->root);
     pst_buf_char(to, '}');
-    /* What was there already and was overwritten. */
-    if (status == 201)
-        pst_buf_str(to, ",\"200\":{\"description\":\"It was there and has changed.\"}");
+    /* What was there already and was overwritten; /v2 says so when it has removed something. */
+    if (status == 201 || status == 204)
+        pst_buf_str(to, ",\"200\":{\"description\":\"It was there.\"}");
     pst_buf_str(to, ",\"4XX\":{\"$ref\":\"#/components/responses/Refused\"},"
                     "\"503\":{\"$ref\":\"#/components/responses/Refused\"}}");
 }

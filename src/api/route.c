@@ -4,6 +4,8 @@
 #include <string.h>
 
 #define V1_APP     "/v1/apps/:app"
+#define V2_APP    "/v2/organisations/:owner/applications/:app"
+#define V2_OWN    "/v2/self/applications/:app"
 #define V1_DOMAIN  "/v1/apps/:app/domains/:id"
 #define V1_WEBHOOK "/v1/webhooks/:id"
 
@@ -81,6 +83,34 @@ const struct pst_route pst_routes[] = {
     {PST_PATCH,  V1_WEBHOOK,                   pst_webhooks_patch,      PST_NEED_WRITER,   PST_TX_WRITE, true,  "Change URL or events of a webhook, or switch it on or off."},
     {PST_DELETE, V1_WEBHOOK,                   pst_webhooks_delete,     PST_NEED_WRITER,   PST_TX_WRITE, false, "Remove a webhook."},
     {PST_POST,   V1_WEBHOOK "/ping",           pst_webhooks_ping,       PST_NEED_WRITER,   PST_TX_WRITE, false, "Send a test event to a webhook; how it went stands in the webhook afterwards."},
+
+    {PST_GET,    "/v2/self",                 pst_v2_self,             PST_NEED_USER,     PST_TX_READ,  false, "The caller's account, as Clever Cloud shows it."},
+    {PST_GET,    "/v2/self/tokens/current",  pst_v2_token,            PST_NEED_USER,     PST_TX_READ,  false, "The API token of this request."},
+    {PST_GET,    "/v2/summary",              pst_v2_summary,          PST_NEED_USER,     PST_TX_READ,  false, "The caller's account and apps, as Clever Cloud shows them."},
+    {PST_GET,    V2_APP,                     pst_v2_app,              PST_NEED_USER,     PST_TX_READ,  false, "One app and its names."},
+    {PST_GET,    V2_APP "/vhosts",           pst_v2_vhosts,           PST_NEED_USER,     PST_TX_READ,  false, "The names of an app."},
+    {PST_GET,    V2_APP "/vhosts/favourite", pst_v2_favourite_get,    PST_NEED_USER,     PST_TX_READ,  false, "The favourite name of an app."},
+    {PST_PUT,    V2_APP "/vhosts/favourite", pst_v2_favourite_put,    PST_NEED_WRITER,   PST_TX_WRITE, true,  "Choose the favourite name of an app."},
+    {PST_DELETE, V2_APP "/vhosts/favourite", pst_v2_favourite_delete, PST_NEED_WRITER,   PST_TX_WRITE, false, "Have no favourite name."},
+    {PST_PUT,    V2_APP "/vhosts/:fqdn",     pst_v2_vhost_put,        PST_NEED_WRITER,   PST_TX_NONE,  false, "Add a name to an app."},
+    {PST_DELETE, V2_APP "/vhosts/:fqdn",     pst_v2_vhost_delete,     PST_NEED_WRITER,   PST_TX_WRITE, false, "Remove a name from an app."},
+    {PST_GET,    V2_APP "/env",              pst_v2_env,              PST_NEED_USER,     PST_TX_READ,  false, "The environment of an app."},
+    {PST_GET,    V2_APP "/addons/env",       pst_v2_env_none,         PST_NEED_USER,     PST_TX_READ,  false, "Variables of add-ons: there are none."},
+    {PST_GET,    V2_APP "/dependencies/env", pst_v2_env_none,         PST_NEED_USER,     PST_TX_READ,  false, "Variables of other apps: there are none."},
+    {PST_PUT,    V2_APP "/env/:name",        pst_v2_env_put,          PST_NEED_WRITER,   PST_TX_WRITE, true,  "Set a variable."},
+    {PST_DELETE, V2_APP "/env/:name",        pst_v2_env_delete,       PST_NEED_WRITER,   PST_TX_WRITE, false, "Remove a variable."},
+    {PST_GET,    V2_OWN,                     pst_v2_app,              PST_NEED_USER,     PST_TX_READ,  false, "One app and its names."},
+    {PST_GET,    V2_OWN "/vhosts",           pst_v2_vhosts,           PST_NEED_USER,     PST_TX_READ,  false, "The names of an app."},
+    {PST_GET,    V2_OWN "/vhosts/favourite", pst_v2_favourite_get,    PST_NEED_USER,     PST_TX_READ,  false, "The favourite name of an app."},
+    {PST_PUT,    V2_OWN "/vhosts/favourite", pst_v2_favourite_put,    PST_NEED_WRITER,   PST_TX_WRITE, true,  "Choose the favourite name of an app."},
+    {PST_DELETE, V2_OWN "/vhosts/favourite", pst_v2_favourite_delete, PST_NEED_WRITER,   PST_TX_WRITE, false, "Have no favourite name."},
+    {PST_PUT,    V2_OWN "/vhosts/:fqdn",     pst_v2_vhost_put,        PST_NEED_WRITER,   PST_TX_NONE,  false, "Add a name to an app."},
+    {PST_DELETE, V2_OWN "/vhosts/:fqdn",     pst_v2_vhost_delete,     PST_NEED_WRITER,   PST_TX_WRITE, false, "Remove a name from an app."},
+    {PST_GET,    V2_OWN "/env",              pst_v2_env,              PST_NEED_USER,     PST_TX_READ,  false, "The environment of an app."},
+    {PST_GET,    V2_OWN "/addons/env",       pst_v2_env_none,         PST_NEED_USER,     PST_TX_READ,  false, "Variables of add-ons: there are none."},
+    {PST_GET,    V2_OWN "/dependencies/env", pst_v2_env_none,         PST_NEED_USER,     PST_TX_READ,  false, "Variables of other apps: there are none."},
+    {PST_PUT,    V2_OWN "/env/:name",        pst_v2_env_put,          PST_NEED_WRITER,   PST_TX_WRITE, true,  "Set a variable."},
+    {PST_DELETE, V2_OWN "/env/:name",        pst_v2_env_delete,       PST_NEED_WRITER,   PST_TX_WRITE, false, "Remove a variable."},
 };
 /* clang-format on */
 const size_t pst_routes_n = PST_ARRAY_N(pst_routes);
@@ -149,6 +179,7 @@ static const char *allow_text(unsigned set)
         {M(GET) | M(PUT) | M(PATCH) | M(DELETE), "GET, PUT, PATCH, DELETE"},
         {M(GET) | M(PATCH) | M(DELETE), "GET, PATCH, DELETE"},
         {M(PATCH), "PATCH"},
+        {M(PUT), "PUT"},
         {M(POST) | M(PATCH) | M(DELETE), "POST, PATCH, DELETE"},
         {M(PATCH) | M(DELETE), "PATCH, DELETE"},
         {M(GET) | M(DELETE), "GET, DELETE"},

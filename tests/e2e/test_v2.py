@@ -1,0 +1,182 @@
+"""What clever-tools ask for."""
+
+import json
+import re
+from urllib.parse import quote
+
+import pytest
+
+from api_testd import Api
+
+APP = re.compile(r"^app_[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+
+
+@pytest.fixture(scope="module")
+def api():
+    api = Api("names.any_tld=true", "upstream.allow=10.20.0.0/16")
+    yield api
+    api.close()
+
+
+_serial = [0]
+
+
+def new(kind):
+    _serial[0] += 1
+    return f"{kind}-{_serial[0]:04}"
+
+
+def oauth(api, user="alice", token=None, secret=None):
+    secret = secret or api.tokens[user]
+    return {"Authorization": f'OAuth oauth_consumer_key="ck", oauth_token="{token or user}", '
+                             f'oauth_signature="cs%26{quote(secret)}"'}
+
+
+def ask(api, method, path, body=None, user="alice"):
+    return api.call(method, path, body, headers=oauth(api, user))
+
+
+@pytest.fixture
+def app(api):
+    made = api.call("POST", "/v1/apps", {"app": {"name": new("app")}}, user="alice").json["app"]
+    summary = ask(api, "GET", "/v2/summary").json["user"]
+    seen = next(a for a in summary["applications"] if a["name"] == made["name"])
+    return {**made, "base": f"/v2/organisations/{summary['id']}/applications/{seen['id']}",
+            "v2": seen["id"]}
+
+
+def message(answer, status, kind="error"):
+    assert answer.status == status, answer
+    assert set(answer.json) == {"id", "message", "type"} and answer.json["type"] == kind
+    assert isinstance(answer.json["id"], int) and answer.json["message"]
+    assert answer.headers["Content-Type"].startswith("application/json")
+    return answer.json
+
+
+# ---- who asks ----
+
+def test_oauth_and_bearer(api):
+    me = ask(api, "GET", "/v2/self")
+    assert me.status == 200 and me.json["id"].startswith("user_") and me.json["email"]
+    by_id = api.call("GET", "/v1/tokens", user="alice").json["tokens"][0]["id"]
+    assert api.call("GET", "/v2/self", headers=oauth(api, token=by_id)).json == me.json
+    assert api.call("GET", "/v2/self", bearer=api.tokens["alice"]).json == me.json
+    assert api.call("GET", "/v2/self", user="alice").json == me.json
+    full = (f'OAuth realm="x",oauth_signature_method="PLAINTEXT",oauth_nonce="1",oauth_token="alice"'
+            f',oauth_signature="%26{api.tokens["alice"]}"')
+    assert api.call("GET", "/v2/self", headers={"Authorization": full}).status == 200
+    assert ask(api, "GET", "/v2/self/tokens/current").status == 200
+
+
+@pytest.mark.parametrize("header", [
+    "OAuth", "OAuth x", 'OAuth oauth_token="alice"', 'OAuth oauth_token="alice", oauth_signature="x"',
+    'OAuth oauth_token="alice", oauth_signature="cs%26"',
+    'OAuth oauth_token="alice", oauth_signature="cs%26wrong"',
+    'OAuth oauth_token="alice", oauth_signature="cs%2',
+    'OAuth oauth_token="alice", oauth_signature="%00%26x"', None,
+])
+def test_others_are_turned_away(header):
+    api = Api()
+    answer = api.call("GET", "/v2/self", headers={"Authorization": header} if header else {})
+    message(answer, 401)
+    api.close()
+
+
+def test_the_token_must_be_the_users(api):
+    message(api.call("GET", "/v2/self", headers=oauth(api, "alice", token="bob")), 401)
+    answer = api.call("GET", "/v2/self", headers={
+        "Authorization": f'OAuth oauth_token="alice", oauth_signature_method="HMAC-SHA1", '
+                         f'oauth_signature="%26{api.tokens["alice"]}"'})
+    message(answer, 401)
+
+
+def test_summary(api, app):
+    answer = ask(api, "GET", "/v2/summary").json
+    assert answer["organisations"] == [] and answer["user"]["addons"] == []
+    assert answer["user"]["consumers"] == [] and APP.match(app["v2"])
+    assert app["name"] not in [a["name"] for a in
+                               ask(api, "GET", "/v2/summary", user="bob").json["user"]["applications"]]
+
+
+# ---- names ----
+
+def test_vhosts(api, app):
+    fqdn = f"{new('www')}.example.com"
+    url = f"{app['base']}/vhosts/{fqdn}"
+    message(api.call("PUT", url, raw_body="", headers=oauth(api)), 200, "success")
+    message(ask(api, "PUT", url), 200, "success")
+    assert ask(api, "GET", f"{app['base']}/vhosts").json == [{"fqdn": fqdn}]
+    whole = ask(api, "GET", app["base"]).json
+    assert whole["vhosts"] == [{"fqdn": fqdn}] and whole["name"] == app["name"]
+    assert ask(api, "GET", f"/v2/self/applications/{app['id']}/vhosts").json == [{"fqdn": fqdn}]
+    assert "added" in api.do("hooks")
+    wild = f"*.{new('w')}.example.com"
+    message(ask(api, "PUT", f"{app['base']}/vhosts/{wild}"), 200, "success")
+    message(ask(api, "DELETE", url), 200, "success")
+    message(ask(api, "DELETE", url), 404)
+    assert ask(api, "GET", f"{app['base']}/vhosts").json == [{"fqdn": wild}]
+
+
+def test_vhosts_that_are_refused(api, app):
+    message(ask(api, "PUT", f"{app['base']}/vhosts/not_a_name"), 400)
+    message(ask(api, "PUT", f"{app['base']}/vhosts/www.example.com%2Fpath"), 400)
+    other = api.call("POST", "/v1/apps", {"app": {"name": new("app")}}, user="bob").json["app"]
+    fqdn = f"{new('www')}.example.com"
+    api.call("POST", f"/v1/apps/{other['id']}/domains", {"domain": {"name": fqdn}}, user="bob")
+    message(ask(api, "PUT", f"{app['base']}/vhosts/{fqdn}"), 400)
+
+
+def test_favourite(api, app):
+    fqdn = f"{new('www')}.example.com"
+    url = f"{app['base']}/vhosts/favourite"
+    assert message(ask(api, "GET", url), 404)["id"] == 4021
+    message(ask(api, "PUT", url, {"fqdn": fqdn}), 404)
+    message(ask(api, "PUT", url, {}), 400)
+    ask(api, "PUT", f"{app['base']}/vhosts/{fqdn}")
+    assert ask(api, "PUT", url, {"fqdn": fqdn}).json == {"fqdn": fqdn}
+    assert ask(api, "GET", url).json == {"fqdn": fqdn}
+    assert ask(api, "DELETE", url).status == 204
+    assert message(ask(api, "GET", url), 404)["id"] == 4021
+
+
+# ---- env ----
+
+def test_env(api, app):
+    url = f"{app['base']}/env"
+    assert ask(api, "GET", url).json == []
+    message(ask(api, "PUT", f"{url}/DNS_PROVIDER", {"value": "ovh"}), 200, "success")
+    message(ask(api, "PUT", f"{url}/DNS_PROVIDER", {"value": "azure"}), 200, "success")
+    message(ask(api, "PUT", f"{url}/A%20B", {"value": "x"}), 400)
+    message(ask(api, "PUT", f"{url}/A", {}), 400)
+    assert ask(api, "GET", url).json == [{"name": "DNS_PROVIDER", "value": "azure"}]
+    for other in ("addons", "dependencies"):
+        assert ask(api, "GET", f"{app['base']}/{other}/env").json == []
+    message(ask(api, "DELETE", f"{url}/DNS_PROVIDER"), 200, "success")
+    message(ask(api, "DELETE", f"{url}/DNS_PROVIDER"), 404)
+
+
+# ---- others ----
+
+def test_foreign_apps_are_absent(api, app):
+    bob = ask(api, "GET", "/v2/self", user="bob").json["id"]
+    for base in (app["base"], app["base"].replace(app["base"].split("/")[3], bob),
+                 f"/v2/self/applications/{app['v2']}"):
+        for method, path in (("GET", ""), ("GET", "/vhosts"), ("GET", "/env"),
+                             ("GET", "/vhosts/favourite"), ("PUT", "/vhosts/www.example.com"),
+                             ("DELETE", "/vhosts/www.example.com")):
+            message(ask(api, method, base + path, user="bob"), 404)
+
+
+def test_a_deploy_token_sees_its_app(api, app):
+    token = api.call("POST", "/v1/tokens", {"token": {"name": "d", "app": app["id"]}},
+                     user="alice").json["token"]
+    headers = oauth(api, token=token["id"], secret=token["token"])
+    seen = api.call("GET", "/v2/summary", headers=headers).json["user"]["applications"]
+    assert [a["id"] for a in seen] == [app["v2"]]
+    assert api.call("GET", f"{app['base']}/vhosts", headers=headers).status == 200
+
+
+def test_unknown_paths_have_messages_too(api):
+    message(ask(api, "GET", "/v2/nothing"), 404)
+    message(ask(api, "POST", "/v2/self", {}), 405)
+    assert json.loads(ask(api, "GET", "/v2/summary").text)
