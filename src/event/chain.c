@@ -54,6 +54,7 @@ struct sealing {
     struct pst_event_chain end;
     struct pst_err *err;
     int64_t n;
+    char woken[PST_ID_SIZE]; /* owner whose webhooks were woken last */
 };
 
 static int seal_one(const struct pst_event *e, void *arg)
@@ -66,8 +67,12 @@ static int seal_one(const struct pst_event *e, void *arg)
         return rc;
     sealed.chain_pos = s->end.pos + 1;
     rc = pst_event_seal(s->tx, &sealed, s->err);
+    /* Events of one owner come in flocks. */
+    if (rc == PST_OK && (s->n == 0 || !pst_streq(s->woken, e->owner_id)))
+        rc = pst_webhook_wake(s->tx, e->owner_id, s->err);
     if (rc != PST_OK)
         return rc;
+    memcpy(s->woken, e->owner_id, sizeof s->woken);
     s->end.pos = sealed.chain_pos;
     memcpy(s->end.hash, sealed.hash, sizeof s->end.hash);
     s->n++;

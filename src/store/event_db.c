@@ -19,7 +19,7 @@ enum {
     CHAIN_SET,
     UNSEALED,
     SEAL,
-    WAKE,
+
     SEALED,
     SEALED_OF
 };
@@ -66,13 +66,6 @@ static const struct pst_stmt stmts[] = {
               .sql = "UPDATE events SET chain_pos = $1, hash = $2 WHERE seq = $3 "
                      "AND chain_pos = 0",
               .args = "iti",
-              .cols = ""},
-    /* Whether `pending` is set already or not: the row is locked, so that a claim that is just
-     * finding nothing cannot overlook this. */
-    [WAKE] = {.name = "event.wake",
-              .sql = "UPDATE webhooks SET pending = 1 WHERE active = 1 AND (user_id = $1 "
-                     "OR user_id IN (SELECT u.id FROM users u WHERE u.role = 'operator'))",
-              .args = "t",
               .cols = ""},
     [SEALED] = {.name = "event.sealed",
                 .sql = "SELECT " ALL_COLS " FROM events WHERE chain_pos > 0 AND chain_pos > $1 "
@@ -176,10 +169,8 @@ int pst_event_each_unsealed(struct pst_tx *tx, size_t limit, each_fn *fn, void *
 
 int pst_event_seal(struct pst_tx *tx, const struct pst_event *e, struct pst_err *err)
 {
-    int rc = pst_change(tx, &stmts[SEAL], PST_CONFLICT, err, pst_i(e->chain_pos), pst_t(e->hash),
-                        pst_i(e->seq));
-
-    return rc == PST_OK ? pst_db_exec(tx->db, &stmts[WAKE], NULL, err, pst_t(e->owner_id)) : rc;
+    return pst_change(tx, &stmts[SEAL], PST_CONFLICT, err, pst_i(e->chain_pos), pst_t(e->hash),
+                      pst_i(e->seq));
 }
 
 int pst_event_each_sealed(struct pst_tx *tx, int64_t after_pos, const char *owner_id,

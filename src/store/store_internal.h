@@ -84,6 +84,9 @@ int pst_request_delete_all(struct pst_tx *tx, const char *domain_id, struct pst_
 /* The app is deleted. */
 int pst_variables_drop(struct pst_tx *tx, const char *app_id, struct pst_err *err);
 
+/* The user is deleted: so are the webhooks. */
+int pst_webhook_delete_of(struct pst_tx *tx, const char *user_id, struct pst_err *err);
+
 /* ---- keys of the keyring ---- */
 
 /* Add the database's data keys to s->keys; makes the first one. */

@@ -209,7 +209,9 @@ int pst_user_delete(struct pst_tx *tx, const char *id, struct pst_err *err)
         rc = pst_number(tx, &stmts[USER_APPS], &apps_n, err, pst_t(id));
     if (rc != PST_OK || apps_n)
         return rc == PST_OK ? PST_CONFLICT : rc;
-    rc = pst_db_exec(tx->db, &stmts[USER_TOKENS_DROP], NULL, err, pst_t(id));
+    rc = pst_webhook_delete_of(tx, id, err);
+    if (rc == PST_OK)
+        rc = pst_db_exec(tx->db, &stmts[USER_TOKENS_DROP], NULL, err, pst_t(id));
     return rc == PST_OK ? pst_db_exec(tx->db, &stmts[USER_DELETE], NULL, err, pst_t(id)) : rc;
 }
 

@@ -15,7 +15,21 @@
     "created_at_ms"
 #define TYPES "tttttiitiiiiiitii"
 
-enum { INSERT, GET, SECRET, EACH, COUNT, UPDATE, DELETE, CLAIM, IS_OPERATOR, SAVE, FREE_STALE };
+enum {
+    INSERT,
+    GET,
+    SECRET,
+    EACH,
+    COUNT,
+    UPDATE,
+    DELETE,
+    DELETE_OF,
+    CLAIM,
+    IS_OPERATOR,
+    SAVE,
+    WAKE,
+    FREE_STALE
+};
 
 static const struct pst_stmt stmts[] = {
     [INSERT] = {.name = "webhook.insert",
@@ -51,6 +65,10 @@ static const struct pst_stmt stmts[] = {
                 .sql = "DELETE FROM webhooks WHERE id = $1",
                 .args = "t",
                 .cols = ""},
+    [DELETE_OF] = {.name = "webhook.delete-of",
+                   .sql = "DELETE FROM webhooks WHERE user_id = $1",
+                   .args = "t",
+                   .cols = ""},
     /* The outer condition again: of two that chose the same row, the second finds it leased. */
     [CLAIM] = {.name = "webhook.claim",
                .sql = "UPDATE webhooks SET lease_token = lease_token + 1, tried_at_ms = $1, "
@@ -75,6 +93,13 @@ static const struct pst_stmt stmts[] = {
                      "last_status = $9, last_error = $10, lease_owner = '', lease_until_ms = 0 "
                      "WHERE id = $11 AND lease_token = $12",
               .args = "iiitiiiiitti",
+              .cols = ""},
+    /* Whether `pending` is set already or not: the row is locked, so that a claim that is just
+     * finding nothing cannot overlook this. */
+    [WAKE] = {.name = "webhook.wake",
+              .sql = "UPDATE webhooks SET pending = 1 WHERE active = 1 AND (user_id = $1 "
+                     "OR user_id IN (SELECT u.id FROM users u WHERE u.role = 'operator'))",
+              .args = "t",
               .cols = ""},
     [FREE_STALE] = {.name = "webhook.free-stale",
                     .sql = "UPDATE webhooks SET lease_owner = '', lease_until_ms = 0 "
@@ -184,6 +209,11 @@ int pst_webhook_delete(struct pst_tx *tx, const char *id, struct pst_err *err)
     return pst_change(tx, &stmts[DELETE], PST_NOTFOUND, err, pst_t(id));
 }
 
+int pst_webhook_delete_of(struct pst_tx *tx, const char *user_id, struct pst_err *err)
+{
+    return pst_db_exec(tx->db, &stmts[DELETE_OF], NULL, err, pst_t(user_id));
+}
+
 int pst_webhook_claim(struct pst_tx *tx, int64_t lease_ms, struct pst_webhook *ret,
                       struct pst_err *err)
 {
@@ -210,6 +240,11 @@ int pst_webhook_save(struct pst_tx *tx, const struct pst_webhook *w, bool pendin
                       pst_i(w->failing_since_ms), pst_i(w->next_at_ms), pst_i(w->delivered_at_ms),
                       pst_i(w->last_status), pst_t(w->last_error), pst_t(w->id),
                       pst_i(w->lease_token));
+}
+
+int pst_webhook_wake(struct pst_tx *tx, const char *owner_id, struct pst_err *err)
+{
+    return pst_db_exec(tx->db, &stmts[WAKE], NULL, err, pst_t(owner_id));
 }
 
 int pst_webhook_free_stale(struct pst_tx *tx, struct pst_err *err)

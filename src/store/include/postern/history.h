@@ -27,8 +27,7 @@ int pst_event_chain_set(struct pst_tx *tx, const struct pst_event_chain *c, stru
 int pst_event_each_unsealed(struct pst_tx *tx, size_t limit,
                             int (*fn)(const struct pst_event *e, void *arg), void *arg,
                             struct pst_err *err);
-/* Save chain_pos and hash; webhooks that may want the event become due.  PST_CONFLICT: it is
- * sealed already. */
+/* Save chain_pos and hash.  PST_CONFLICT: it is sealed already. */
 int pst_event_seal(struct pst_tx *tx, const struct pst_event *e, struct pst_err *err);
 /* Sealed events behind a position, in the order of the chain.  owner_id "": all; app_id "": all. */
 int pst_event_each_sealed(struct pst_tx *tx, int64_t after_pos, const char *owner_id,
@@ -37,6 +36,10 @@ int pst_event_each_sealed(struct pst_tx *tx, int64_t after_pos, const char *owne
                           struct pst_err *err);
 
 /* ---- webhooks ---- */
+
+/* There is an event of this owner ("" for nobody's): the webhooks of the owner and of operators
+ * become due when the transaction commits. */
+int pst_webhook_wake(struct pst_tx *tx, const char *owner_id, struct pst_err *err);
 
 enum { PST_WEBHOOK_URL_SIZE = 1024, PST_WEBHOOK_KINDS_SIZE = 1024, PST_WEBHOOK_ERROR_SIZE = 256 };
 
