@@ -4,8 +4,8 @@
 #include <string.h>
 
 #define V1_APP     "/v1/apps/:app"
-#define V2_APP    "/v2/organisations/:owner/applications/:app"
-#define V2_OWN    "/v2/self/applications/:app"
+#define V2_APP     "/v2/organisations/:owner/applications/:app"
+#define V2_OWN     "/v2/self/applications/:app"
 #define V1_DOMAIN  "/v1/apps/:app/domains/:id"
 #define V1_WEBHOOK "/v1/webhooks/:id"
 
