@@ -222,6 +222,9 @@ static int b64_value(char c, const char *alphabet)
 /* `len` characters without padding. */
 static bool decode(struct pst_buf *to, const char *s, size_t len, const char *alphabet)
 {
+    unsigned char out[48 * 3];
+    size_t out_len = 0;
+
     if (len % 4 == 1)
         return false;
     while (len > 0) {
@@ -237,12 +240,18 @@ static bool decode(struct pst_buf *to, const char *s, size_t len, const char *al
         /* n characters carry n - 1 bytes; what is left over must be zero. */
         if (n < 4 && (bits & (n == 2 ? 0xFFFFu : 0xFFu)))
             return false;
-        unsigned char out[3] = {(unsigned char)(bits >> 16), (unsigned char)(bits >> 8),
-                                (unsigned char)bits};
-        pst_buf_add(to, out, n - 1);
+        out[out_len++] = (unsigned char)(bits >> 16);
+        out[out_len++] = (unsigned char)(bits >> 8);
+        out[out_len++] = (unsigned char)bits;
+        out_len -= 4 - n;
         s += n;
         len -= n;
+        if (out_len == sizeof out || len == 0) {
+            pst_buf_add(to, out, out_len);
+            out_len = 0;
+        }
     }
+    pst_wipe(out, sizeof out); /* may have been a key */
     return !to->no_memory && !to->too_long;
 }
 

@@ -176,15 +176,27 @@ static int next_block(struct pst_work *w, struct text *t, struct block *ret, str
 
 /* ---- what is within ---- */
 
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 bool pst_pem_decode(const char *from, size_t len, struct pst_buf *to)
 {
     auto_buf_wipe struct pst_buf text = PST_BUF(len);
 
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0, run; i < len; i += run) {
+        /* Line by line: a bundle of roots has thousands of them. */
+        for (run = 0; i + run < len && !is_blank(from[i + run]) && from[i + run] != '\\';)
+            run++;
+        pst_buf_add(&text, from + i, run);
+        if (run > 0)
+            continue;
+        run = 1;
         /* Line ends written out as \n or \r\n, as in a JSON string that nobody decoded. */
         if (from[i] == '\\' && i + 1 < len && (from[i + 1] == 'n' || from[i + 1] == 'r'))
-            i++;
-        else if (!strchr(" \t\r\n\v\f", from[i]) || from[i] == 0)
+            run = 2;
+        else if (from[i] == '\\')
             pst_buf_char(&text, from[i]);
     }
     to->no_memory |= text.no_memory;

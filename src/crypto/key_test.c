@@ -634,6 +634,69 @@ static void a_request_names_exactly_what_was_asked(void **state)
     }
 }
 
+static void a_request_says_who_asks(void **state)
+{
+    static const char *const names[] = {"example.com"};
+    static const struct pst_csr_subject subject = {.country = "FR",
+                                                   .state = "Alsace",
+                                                   .locality = "Strasbourg",
+                                                   .organization = "Soci\xc3\xa9t\xc3\xa9",
+                                                   .unit = "",
+                                                   .common_name = "example.com",
+                                                   .email = "a@example.com"};
+    static const struct {
+        struct pst_csr_subject subject;
+        const char *problem;
+    } bad[] = {
+        {{.country = "fr"}, "country"},
+        {{.country = "FRA"}, "country"},
+        {{.organization = "0123456789012345678901234567890123456789012345678901234567890123x"},
+         "organization"},
+        {{.common_name = "a\nb"}, "common_name"},
+        {{.locality = "\xc3"}, "locality"},
+        {{.email = "\xc3\xa9@example.com"}, "email"},
+    };
+    struct pst_key_handle h = ec_vector();
+    auto_buf struct pst_buf der = PST_BUF(8192);
+    char line[300];
+    struct pst_err err = {0};
+
+    (void)state;
+    assert_ok(pst_csr_new_subject(&h, &subject, names, 1, &der, &err), err);
+    const unsigned char *at = (unsigned char *)der.data;
+    X509_REQ *req = d2i_X509_REQ(NULL, &at, (long)der.len);
+    assert_int_equal(X509_REQ_verify(req, h.pkey), 1);
+    X509_NAME_oneline(X509_REQ_get_subject_name(req), line, sizeof line);
+    assert_string_equal(line, "/C=FR/ST=Alsace/L=Strasbourg/O=Soci\\xC3\\xA9t\\xC3\\xA9/"
+                              "CN=example.com/emailAddress=a@example.com");
+    X509_REQ_free(req);
+    for (size_t i = 0; i < PST_ARRAY_N(bad); i++) {
+        assert_rc(pst_csr_new_subject(&h, &bad[i].subject, names, 1, &der, &err), PST_EINPUT, err);
+        assert_string_equal(err.problem, bad[i].problem);
+    }
+    EVP_PKEY_free(h.pkey);
+}
+
+static void a_key_is_sealed_anew_for_another_object(void **state)
+{
+    auto_buf struct pst_buf one = PST_BUF(8192), two = PST_BUF(8192), spki = PST_BUF(1024);
+    struct pst_key_handle *h = NULL;
+    struct pst_key_info info;
+    struct pst_err err = {0};
+
+    assert_ok(pst_key_new(*state, PST_KEY_P384, 0, "request", "a", &one, &spki, &err), err);
+    struct pst_sealed key = {"request", "a", one.data, one.len};
+    assert_ok(pst_key_reseal(*state, &key, "certificate", "b", &two, &err), err);
+    assert_ok(pst_key_open(*state, "certificate", "b", two.data, two.len, &h, &err), err);
+    assert_ok(pst_key_info(h, &info, &err), err);
+    assert_int_equal(info.spki_len, spki.len);
+    assert_memory_equal(info.spki, spki.data, spki.len);
+    pst_key_free(h);
+    key.object_id = "c";
+    pst_buf_cut(&two, 0);
+    assert_true(pst_key_reseal(*state, &key, "certificate", "b", &two, &err) < 0);
+}
+
 static void odd_names_are_not_asked_for(void **state)
 {
     static const char *const odd[] = {
@@ -682,6 +745,8 @@ int main(void)
         cmocka_unit_test(unfit_keys_are_refused_with_a_reason),
         cmocka_unit_test(a_key_that_contradicts_itself_is_refused),
         cmocka_unit_test(a_request_names_exactly_what_was_asked),
+        cmocka_unit_test(a_request_says_who_asks),
+        cmocka_unit_test(a_key_is_sealed_anew_for_another_object),
         cmocka_unit_test(odd_names_are_not_asked_for),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

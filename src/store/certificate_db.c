@@ -16,7 +16,8 @@
 
 /* The warning that is due at $1, whatever was given. */
 #define DUE_WARNING                                                                                \
-    "CASE WHEN c.not_after <= $1 THEN 3 WHEN c.not_after <= $1 + 604800 THEN 2 ELSE 1 END"
+    "CAST(CASE WHEN c.not_after <= $1 THEN 3 WHEN c.not_after <= $1 + 604800 THEN 2 ELSE 1 END "   \
+    "AS bigint)"
 
 /* No ladder names it. */
 #define LOOSE                                                                                      \
