@@ -4,6 +4,8 @@
 #include "pst_test_db.h"
 
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -184,6 +186,63 @@ static void sealed_events_verify(void **state)
     assert_int_equal(r.sealed_n, 550);
     assert_int_equal(r.waiting_n, 1);
     assert_int_equal(strlen(r.head), 64);
+}
+
+/* ---- many at once ---- */
+
+enum { WRITERS = 4, EVENTS_EACH = 60, SEALERS = 2 };
+
+struct crowd {
+    struct fixture *f;
+    atomic_bool over;
+    atomic_int faults;
+};
+
+static void *write_many(void *arg)
+{
+    struct crowd *c = arg;
+    struct note n = {"app.changed", c->f->app.id};
+    struct pst_err err = {0};
+
+    for (int i = 0; i < EVENTS_EACH; i++)
+        if (pst_store_write(c->f->store, append, &n, NULL, &err) != PST_OK)
+            c->faults++;
+    return NULL;
+}
+
+static void *seal_many(void *arg)
+{
+    struct crowd *c = arg;
+    struct pst_err err = {0};
+
+    while (!c->over)
+        if (pst_events_seal(c->f->store, &err) < 0)
+            c->faults++;
+    return NULL;
+}
+
+/* Rows that become visible late and followers that meet: still one chain without gaps. */
+static void many_writers_and_two_followers(void **state)
+{
+    struct fixture *f = *state;
+    struct crowd c = {.f = f};
+    pthread_t writers[WRITERS], sealers[SEALERS];
+    struct pst_event_report r;
+
+    for (int i = 0; i < SEALERS; i++)
+        assert_int_equal(pthread_create(&sealers[i], NULL, seal_many, &c), 0);
+    for (int i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_create(&writers[i], NULL, write_many, &c), 0);
+    for (int i = 0; i < WRITERS; i++)
+        pthread_join(writers[i], NULL);
+    c.over = true;
+    for (int i = 0; i < SEALERS; i++)
+        pthread_join(sealers[i], NULL);
+    assert_int_equal(c.faults, 0);
+    assert_true(pst_events_seal(f->store, &f->err) >= 0);
+    assert_ok(pst_events_verify(f->store, &r, &f->err), f->err);
+    assert_int_equal(r.sealed_n, WRITERS * EVENTS_EACH);
+    assert_int_equal(r.waiting_n, 0);
 }
 
 static void tampering_is_found(void **state)
@@ -517,9 +576,8 @@ static void a_private_address_is_refused(void **state)
 static void a_slow_receiver_holds_nobody_up(void **state)
 {
     struct fixture *f = *state;
-    struct hook slow = hook(f, &f->alice, "", "/slow", "");
 
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         hook(f, &f->alice, "", "/slow", "");
     hook(f, &f->bob, "", "/bob", "");
     fake_http_stall(f->receiver, "POST /slow", -1);
@@ -531,7 +589,6 @@ static void a_slow_receiver_holds_nobody_up(void **state)
     seal(f);
     wait_count(f, "POST /bob", 1);
     assert_true(pst_mono_ms(pst_clock_system()) - begun < 1200);
-    (void)slow;
     /* Ending does not wait for it. */
     begun = pst_mono_ms(pst_clock_system());
     pst_webhooks_stop(f->hooks);
@@ -671,6 +728,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(sealed_events_verify),
+        T(many_writers_and_two_followers),
         T(tampering_is_found),
         cmocka_unit_test(the_hash_is_as_documented),
         T(the_owner_is_kept),
