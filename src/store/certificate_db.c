@@ -105,7 +105,8 @@ static const struct pst_stmt stmts[] = {
                .args = "t",
                .cols = "b"},
     [ENDING] = {.name = "certificate.ending",
-                .sql = "SELECT d.app_id, d.id, d.name, c.num, c.not_after, " DUE_WARNING
+                .sql = "SELECT d.app_id, d.id, d.name, c.num, c.not_after, CAST(" DUE_WARNING
+                       " AS bigint)"
                        " FROM certificates c JOIN domains d ON d.custom_cert = c.num "
                        "WHERE c.origin = 'custom' AND c.warned < 3 "
                        "AND c.not_after <= $1 + 2592000 AND c.warned < " DUE_WARNING
