@@ -3,6 +3,7 @@
  */
 #include <postern/clock.h>
 #include <postern/err.h>
+#include <postern/metric.h>
 #include <postern/text.h>
 #include <stdio.h>
 #include <string.h>
@@ -100,6 +101,18 @@ static int check_type(const struct pst_http_response *r, const char *accept, str
                     accept);
 }
 
+/* What the CA's answers are counted by: their class, or that there was none. */
+static void count(int rc, const struct pst_http_response *r)
+{
+    char outcome[16] = "unreachable";
+
+    if (rc == PST_OK && pst_http_status(r) == 429)
+        pst_str_copy(outcome, sizeof outcome, "rate-limited");
+    else if (rc == PST_OK)
+        snprintf(outcome, sizeof outcome, "%dxx", pst_http_status(r) / 100);
+    pst_metric_count("ca_requests", outcome);
+}
+
 /* Send as it is.  PST_OK: any answer. */
 static int send_request(struct pst_acme_call *call, const char *method,
                         const struct pst_acme_ask *ask, const struct pst_buf *body,
@@ -119,8 +132,10 @@ static int send_request(struct pst_acme_call *call, const char *method,
     };
 
     int rc = check_pause(call, ask->group, err);
-    if (!rc)
+    if (!rc) {
         rc = pst_http_do(call->ca->http, &req, ret, err);
+        count(rc, rc == PST_OK ? *ret : NULL);
+    }
     if (!rc)
         note_clock(call->ca, *ret);
     return rc;

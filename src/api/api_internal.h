@@ -82,6 +82,7 @@ enum pst_need {
     PST_NEED_WRITER,   /* not a reader */
     PST_NEED_OPERATOR, /* reads and changes the platform itself */
     PST_NEED_EDGE,     /* an enrolled edge */
+    PST_NEED_METRICS,  /* an operator or reader; anybody on loopback where that is set */
 };
 
 /* The transaction that the handler runs in; in PST_TX_NONE its `tx` is NULL. */
@@ -360,7 +361,7 @@ pst_handler pst_users_self, pst_users_list, pst_users_create, pst_users_get, pst
 pst_handler pst_apps_rename, pst_apps_restart, pst_operations_get;
 pst_handler pst_variables_list, pst_variables_put, pst_variables_create, pst_variables_patch,
     pst_variables_delete, pst_variables_delete_list;
-pst_handler pst_domains_retry, pst_ledger_get, pst_ready_get, pst_openapi_get;
+pst_handler pst_domains_retry, pst_ledger_get, pst_ready_get, pst_openapi_get, pst_metrics_get;
 pst_handler pst_regions_list, pst_stacks_list;
 pst_handler pst_apps_list, pst_apps_create, pst_apps_get, pst_apps_put, pst_apps_patch,
     pst_apps_delete;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include <postern/conf.h>
 #include <postern/crypto_mac.h>
 
 /* The date of the last use need not be more exact. */
@@ -126,13 +127,23 @@ static int read_direct(struct pst_req *req, struct pst_claims *ret, struct pst_a
 
 /* ---- reading ---- */
 
+/* Shown without asking who it is? */
+static bool is_open(const struct pst_req *req)
+{
+    bool local = pst_streq(req->peer, "127.0.0.1") || pst_streq(req->peer, "::1");
+
+    return req->route->need == PST_NEED_NOTHING ||
+           (req->route->need == PST_NEED_METRICS && local && !req->authorization &&
+            pst_conf_bool(req->api->set.conf, PST_CONF_METRICS_LOOPBACK));
+}
+
 int pst_auth_read(struct pst_req *req, struct pst_claims *ret, struct pst_answer *ans)
 {
     struct pst_api *api = req->api;
     const char *bearer = pst_auth_value(req->authorization, "Bearer");
     struct pst_err err = {0};
 
-    if (req->route->need == PST_NEED_NOTHING)
+    if (is_open(req))
         return PST_OK;
     if (req->route->need != PST_NEED_EDGE && pst_auth_value(req->authorization, "OAuth"))
         return read_direct(req, ret, ans);
@@ -221,6 +232,8 @@ static int check_rights(const struct pst_req *req, struct pst_answer *ans)
         return pst_answer_error(ans, 403, "this API token may only be used for one app");
     if (r->need == PST_NEED_OPERATOR && req->user.role != PST_ROLE_OPERATOR)
         return pst_answer_error(ans, 403, "only an operator may do this");
+    if (r->need == PST_NEED_METRICS && req->user.role == PST_ROLE_TENANT)
+        return pst_answer_error(ans, 403, "only an operator or reader may see this");
     if (r->need == PST_NEED_WRITER && req->user.role == PST_ROLE_READER)
         return pst_answer_error(ans, 403, "this account may only read");
     if (req->token.read_only && (r->need == PST_NEED_WRITER || r->method != PST_GET))
@@ -233,7 +246,7 @@ int pst_auth_load(struct pst_req *req, struct pst_tx *tx, const struct pst_claim
 {
     enum pst_need need = req->route->need;
 
-    if (need == PST_NEED_NOTHING)
+    if (is_open(req))
         return PST_OK;
     if (need == PST_NEED_EDGE)
         return load_edge(req, tx, ans, err);

@@ -137,6 +137,8 @@ static void add_answers(const struct pst_route *r, const struct detail *d, struc
     int status = d && d->status ? d->status : usual_status(r->method);
 
     pst_buf_printf(to, ",\"responses\":{\"%d\":{\"description\":\"It was done.\"", status);
+    if (r->need == PST_NEED_METRICS)
+        pst_buf_str(to, ",\"content\":{\"text/plain\":{\"schema\":{\"type\":\"string\"}}}");
     if (d && d->root)
         pst_buf_printf(to,
                        ",\"content\":{\"application/json\":{\"schema\":{\"type\":\"object\","
@@ -165,6 +167,7 @@ static void add_operation(const struct pst_route *r, struct pst_buf *to)
         [PST_NEED_WRITER] = "an account that may write",
         [PST_NEED_OPERATOR] = "an operator",
         [PST_NEED_EDGE] = "an edge",
+        [PST_NEED_METRICS] = "an operator or reader",
     };
     const struct detail *d = find_detail(r);
 

@@ -15,6 +15,7 @@ const struct pst_route pst_routes[] = {
     {PST_GET,    "/v1/health",                 pst_health_get,          PST_NEED_NOTHING,  PST_TX_READ,  false, "Does the server work, and where does the feed stand?"},
     {PST_GET,    "/v1/ready",                pst_ready_get,           PST_NEED_NOTHING,  PST_TX_READ,  false, "Is there an edge that is live? 503 when there is none."},
     {PST_GET,    "/openapi.json",              pst_openapi_get,         PST_NEED_NOTHING,  PST_TX_NONE,  false, "This description."},
+    {PST_GET,    "/metrics",                   pst_metrics_get,         PST_NEED_METRICS,  PST_TX_READ,  false, "Figures in Prometheus' text format."},
 
     {PST_POST,   "/v1/tokens/exchange",        pst_tokens_exchange,     PST_NEED_NOTHING,  PST_TX_NONE,  false, "Exchange an API token (Basic, empty user name) for a session token of one hour."},
     {PST_GET,    "/v1/tokens",                 pst_tokens_list,         PST_NEED_USER,     PST_TX_READ,  false, "The caller's API tokens, without their secrets."},

@@ -1,6 +1,8 @@
 /* machine.c - the table of states, and the one loop that runs, saves and lets go. */
 #include <string.h>
 
+#include <postern/metric.h>
+
 #include "order_internal.h"
 
 enum { LEASE_MS = PST_ORDER_LEASE_MS, DATA_MAX = 64 * 1024 };
@@ -313,6 +315,7 @@ static int run_step(struct pst_order *o, bool *ret_on, struct pst_err *err)
         rc = pst_unexpected(&fault, rc, states[from].name);
 
     note_ca(o, rc, &fault);
+    pst_metric_count(rc == PST_OK ? "order_steps" : "order_step_faults", states[from].name);
     if (rc == PST_OK) {
         o->data.faults = 0;
         struct save s = {.o = o, .step = &step, .release = !goes_on(o, &step)};

@@ -40,6 +40,8 @@ K(API_CONNECTIONS, "api.connections", POSTERND, INT, "connections", "16384", 16,
     "Most connections that the API keeps open at the same time.") \
 K(API_TIMEOUT, "api.timeout", POSTERND, DURATION, "seconds", "30s", 1, 3600, RESTART, \
     "Time within which an API request must be read and answered.") \
+K(METRICS_LOOPBACK, "metrics.loopback", POSTERND, BOOL, "", "false", 0, 1, RESTART, \
+    "Show /metrics without a token to whoever asks from a loopback address. Not where a proxy on this machine passes requests on over TCP.") \
 K(PLATFORM_DOMAIN, "platform.domain", POSTERND, TEXT, "name", "", 0, 253, RESTART, \
     "Each app is also served as app.region.domain under this domain. Empty: apps have no such name.") \
 K(PLATFORM_REGION, "platform.region", POSTERND, TEXT, "label", "osc-fr1", 1, 63, RESTART, \
