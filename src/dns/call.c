@@ -142,6 +142,8 @@ int pst_dns_send(struct pst_dns_provider *p, struct pst_dns_request *r, struct p
         rc = prepare(p, r, true, err);
         if (rc == PST_OK)
             rc = exchange(p, r, &a, err);
+        if (rc == PST_OK)
+            p->ops->stale(p, &a); /* once is enough, but the provider may learn from it */
     }
     if (rc == PST_OK)
         *ret = a;

@@ -770,6 +770,136 @@ static void test_no_memory(void **state)
     }
 }
 
+/* ---- what one provider alone can do wrong ---- */
+
+/* A zone in between that we may not know of is stepped over; alone, it is the reason that is told.
+ */
+static void test_denied_zone(void **state)
+{
+    auto_(pst_dns_provider_free) struct pst_dns_provider *p = make();
+    struct pst_err err = {0};
+
+    if (!strstr("gandiv5 ovh azure", fx.profile->name))
+        return;
+    control(
+        "{\"zones\":[{\"name\":\"sub.example.com\",\"denied\":true},{\"name\":\"example.com\"}]}");
+    int rc = check(p, "_acme-challenge.x.sub.example.com", &err);
+    if (pst_streq(fx.profile->name, "azure")) { /* there it is the zone, but not for us */
+        expect(rc, PST_EREMOTE, &err);
+        assert_string_equal(err.problem, "AuthorizationFailed");
+        return;
+    }
+    expect(rc, PST_OK, &err);
+    assert_string_equal(pst_dns_zone(p), "example.com");
+    assert_int_equal(pst_dns_blame(p)->n, 0);
+    control("{\"zones\":[{\"name\":\"example.com\",\"denied\":true}]}");
+    expect(check(p, NAME, &err), PST_EREMOTE, &err);
+    assert_non_null(strstr(err.text, "403"));
+    assert_int_equal(pst_dns_blame(p)->n, 1);
+}
+
+static void blamed(const char *variable, const char *value, const char *expected)
+{
+    for (size_t i = 0; i < VARS && fx.vars[i].name; i++) {
+        if (!pst_streq(fx.vars[i].name, variable))
+            continue;
+        const char *good = fx.vars[i].value;
+        struct pst_err err = {0};
+
+        fx.vars[i].value = value;
+        auto_(pst_dns_provider_free) struct pst_dns_provider *p = make();
+        fx.vars[i].value = good;
+        expect(check(p, NAME, &err), PST_EREMOTE, &err);
+        assert_false(pst_dns_transient(&err));
+        assert_int_equal(pst_dns_blame(p)->n, 1);
+        assert_string_equal(pst_dns_blame(p)->variables[0], expected);
+    }
+}
+
+static void test_blame(void **state)
+{
+    static const char *const cases[][2] = {
+        {"DNS_AZURE_CLIENT_SECRET", "wrong-one"},   {"DNS_AZURE_CLIENT_ID", "wrong-one"},
+        {"DNS_AZURE_RESOURCE_GROUP", "wrong-one"},  {"DNS_AZURE_SUBSCRIPTION_ID", "wrong-one"},
+        {"DNS_OVH_APPLICATION_KEY", "wrong-one"},   {"DNS_OVH_APPLICATION_SECRET", "wrong-one"},
+        {"DNS_OVH_CONSUMER_KEY", "wrong-one"},      {"DNS_AWS_ACCESS_KEY_ID", "wrong-one"},
+        {"DNS_AWS_SECRET_ACCESS_KEY", "wrong-one"}, {"DNS_CLOUDFLARE_API_TOKEN", "wrong-one"},
+        {"DNS_GANDIV5_API_KEY", "wrong-one"},       {"DNS_DNSIMPLE_OAUTH_TOKEN", "wrong-one"},
+    };
+    for (size_t i = 0; i < PST_ARRAY_N(cases); i++)
+        blamed(cases[i][0], cases[i][1], cases[i][0]);
+}
+
+static void with_zone_id(const char *id)
+{
+    fx.vars[2] = (struct variable){"DNS_AWS_HOSTED_ZONE_ID", id, false, false};
+}
+
+static void test_route53(void **state)
+{
+    struct pst_err err = {0};
+
+    if (!pst_streq(fx.profile->name, "route53"))
+        return;
+    /* A key without the right to DELETE: UPSERT, and looking again. */
+    auto_(pst_dns_provider_free) struct pst_dns_provider *p = make();
+    control("{\"set\":\"" NAME "\",\"values\":[\"first\"],\"forbid\":\"DELETE CREATE\"}");
+    expect(add(p, NAME, A, &err), PST_OK, &err);
+    assert_string_equal(values_at(NAME), A "|first");
+
+    /* The zone's id is given: zones are not listed. */
+    with_zone_id("/hostedzone/Z000ABC");
+    auto_(pst_dns_provider_free) struct pst_dns_provider *by_id = make();
+    control(
+        "{\"reset\":true,\"fail\":{\"status\":403,\"times\":100,\"match\":\"hostedzonesbyname\"}}");
+    expect(add(by_id, NAME, A, &err), PST_OK, &err);
+    assert_string_equal(values_at(NAME), A);
+    expect(check(by_id, NAME, &err), PST_OK, &err);
+    expect(check(by_id, "_acme-challenge.example.org", &err), PST_EREMOTE, &err);
+    assert_string_equal(pst_dns_blame(by_id)->variables[0], "DNS_AWS_HOSTED_ZONE_ID");
+    with_zone_id("Z999");
+    auto_(pst_dns_provider_free) struct pst_dns_provider *missing = make();
+    fx.vars[2] = (struct variable){0};
+    expect(check(missing, NAME, &err), PST_EREMOTE, &err);
+    assert_string_equal(pst_dns_blame(missing)->variables[0], "DNS_AWS_HOSTED_ZONE_ID");
+}
+
+/* The record is there, but the zone was not published: only that is done again. */
+static void test_ovh_refresh(void **state)
+{
+    auto_(pst_dns_provider_free) struct pst_dns_provider *p = make();
+    struct pst_err err = {0};
+
+    if (!pst_streq(fx.profile->name, "ovh"))
+        return;
+    control("{\"fail\":{\"status\":500,\"match\":\"refresh\"}}");
+    expect(add(p, NAME, A, &err), PST_EREMOTE, &err);
+    assert_true(pst_dns_transient(&err));
+    expect(add(p, NAME, A, &err), PST_DONE, &err);
+    assert_string_equal(values_at(NAME), A);
+    assert_int_equal(number_of("writes"), 1);
+    auto_(pst_json_free) struct pst_json *at = ask_fake("GET", "/_state", NULL);
+    bool unpublished = true;
+    assert_true(pst_json_get_bool(at, "unpublished", &unpublished));
+    assert_false(unpublished);
+}
+
+static void test_dnsimple(void **state)
+{
+    auto_(pst_dns_provider_free) struct pst_dns_provider *p = make();
+    auto_(pst_dns_provider_free) struct pst_dns_provider *user = make();
+    struct pst_err err = {0};
+
+    if (!pst_streq(fx.profile->name, "dnsimple"))
+        return;
+    control("{\"zones\":[{\"name\":\"example.com\",\"secondary\":true}]}");
+    expect(add(p, NAME, A, &err), PST_EREMOTE, &err);
+    assert_false(pst_dns_transient(&err));
+    control("{\"forbid\":\"user\"}");
+    expect(check(user, NAME, &err), PST_EREMOTE, &err);
+    assert_string_equal(pst_dns_blame(user)->variables[0], "DNS_DNSIMPLE_OAUTH_TOKEN");
+}
+
 /* ---- variables ---- */
 
 static void test_missing_variables(void **state)
@@ -877,6 +1007,11 @@ int main(int argc, char **argv)
         TEST(test_slow),
         TEST(test_pending),
         TEST(test_no_memory),
+        TEST(test_denied_zone),
+        TEST(test_blame),
+        TEST(test_route53),
+        TEST(test_ovh_refresh),
+        TEST(test_dnsimple),
         TEST(test_missing_variables),
         TEST(test_line_ends),
     };

@@ -24,6 +24,7 @@ enum { TTL_S = 300 }; /* less is refused */
 struct state {
     bool bearer;
     bool proven;
+    bool unknown; /* the last answer was a 401 */
 };
 
 static int create(struct pst_dns_provider *p, struct pst_err *err)
@@ -59,8 +60,11 @@ static bool stale(struct pst_dns_provider *p, const struct pst_dns_answer *a)
     struct state *s = p->state;
     bool refused = a->status == 401 || a->status == 403;
 
-    if (a->status == 404 || (a->status >= 200 && a->status < 300))
+    /* 403 is "I know you", when the other scheme got a 401. */
+    if (a->status == 404 || (a->status >= 200 && a->status < 300) ||
+        (a->status == 403 && s->unknown))
         s->proven = true;
+    s->unknown = a->status == 401;
     return refused && !s->proven;
 }
 
