@@ -386,7 +386,8 @@ struct pst_json *pst_user_json(const struct pst_user *u);
 
 pst_handler pst_v2_self, pst_v2_token, pst_v2_summary, pst_v2_app, pst_v2_vhosts, pst_v2_vhost_put,
     pst_v2_vhost_delete, pst_v2_favourite_get, pst_v2_favourite_put, pst_v2_favourite_delete,
-    pst_v2_env, pst_v2_env_none, pst_v2_env_put, pst_v2_env_delete;
+    pst_v2_upload, pst_v2_upload_form, pst_v2_env, pst_v2_env_none, pst_v2_env_put,
+    pst_v2_env_delete;
 /* {"id","message","type"}; type: "success" or "error". */
 int pst_v2_message(struct pst_answer *ans, int status, int64_t id, const char *type,
                    const char *text);

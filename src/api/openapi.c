@@ -78,6 +78,7 @@ static const struct detail {
     {PST_GET, "/v1/edges", 0, "edges", NULL},
     {PST_POST, "/v1/edges/enrol-tokens", 0, "enrol_token", OBJ("\"region\":" TEXT)},
     {PST_POST, "/v1/certificates/check", 200, NULL, NULL},
+    {PST_PUT, "/v2/certificates/new", 201, NULL, NULL},
     {PST_POST, "/v1/webhooks/:id/ping", 202, NULL, NULL},
 };
 

@@ -153,3 +153,8 @@ bool pst_percent_decode(char *s)
 {
     return decode(s, false, NULL) == PST_OK;
 }
+
+bool pst_form_decode(char *s)
+{
+    return decode(s, true, NULL) == PST_OK;
+}

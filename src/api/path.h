@@ -39,6 +39,8 @@ int pst_target_parse(struct pst_target *t, const char *raw, struct pst_err *err)
 
 /* Decode percent codes in place.  False: a broken code, a NUL, or not UTF-8. */
 bool pst_percent_decode(char *s);
+/* The same where a plus is a blank, as in a form. */
+bool pst_form_decode(char *s);
 
 /* The value of a query argument ("" when it has none); NULL when it is not there.  The first one
  * counts. */

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from urllib.parse import quote
 
 import pytest
@@ -180,3 +181,98 @@ def test_unknown_paths_have_messages_too(api):
     message(ask(api, "GET", "/v2/nothing"), 404)
     message(ask(api, "POST", "/v2/self", {}), 405)
     assert json.loads(ask(api, "GET", "/v2/summary").text)
+
+
+# ---- certificates ----
+
+def bundle(tmp_path, *names, reverse=False):
+    """Key, certificate and issuer of a CA of our own, in one file."""
+    d = tmp_path
+    run = lambda *a: subprocess.run(["openssl", *map(str, a)], check=True, capture_output=True)  # noqa: E731
+    ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    run("req", "-x509", *ec, "-keyout", d / "ca.key", "-out", d / "ca.pem", "-days", "30", "-subj",
+        "/CN=ca", "-addext", "basicConstraints=critical,CA:TRUE", "-addext",
+        "keyUsage=critical,keyCertSign")
+    (d / "ext").write_text(f"subjectAltName={','.join('DNS:' + n for n in names)}\n"
+                           "extendedKeyUsage=serverAuth\n")
+    run("req", *ec, "-keyout", d / "key.pem", "-out", d / "csr.pem", "-subj", f"/CN={names[0]}")
+    run("x509", "-req", "-in", d / "csr.pem", "-CA", d / "ca.pem", "-CAkey", d / "ca.key",
+        "-CAcreateserial", "-days", "20", "-extfile", d / "ext", "-out", d / "leaf.pem")
+    parts = [(d / n).read_text() for n in ("key.pem", "leaf.pem", "ca.pem")]
+    file = d / "bundle.pem"
+    file.write_text("".join(reversed(parts) if reverse else parts))
+    return file
+
+
+def curl(api, *args, user="alice", path="/v2/certificates/new"):
+    done = subprocess.run(["curl", "-sS", "-w", "\n%{http_code}", "-H",
+                           f"Authorization: Bearer {api.tokens[user]}", *map(str, args),
+                           api.url + path], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    body, status = done.stdout.rsplit("\n", 1)
+    return int(status), body
+
+
+WAYS = {
+    "data-binary": lambda f: ("--data-binary", f"@{f}"),
+    "data": lambda f: ("-d", f"@{f}"),
+    "data-urlencode": lambda f: ("--data-urlencode", f"pem@{f}"),
+    "form file": lambda f: ("-F", f"pem=@{f}"),
+    "form text": lambda f: ("-F", f"pem=<{f}"),
+    "form other field": lambda f: ("-F", f"bundle=<{f}", "-F", "x=y"),
+    "upload": lambda f: ("-T", f),
+    "text/plain": lambda f: ("-H", "Content-Type: text/plain", "--data-binary", f"@{f}"),
+    "json": lambda f: ("-H", "Content-Type: application/json", "-d",
+                       json.dumps({"pem": f.read_text()})),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_upload(api, app, tmp_path, way):
+    fqdn, other = f"{new('c')}.example.com", f"{new('c')}.example.com"
+    for name in (fqdn, other):
+        ask(api, "PUT", f"{app['base']}/vhosts/{name}")
+    file = bundle(tmp_path, fqdn, reverse=way == "upload")
+    # curl -T adds the file's name to a URL that ends with a slash only
+    status, body = curl(api, *WAYS[way](file))
+    assert status == 201, body
+    assert json.loads(body)["type"] == "success"
+    seen = {d["name"]: d for d in api.call("GET", f"/v1/apps/{app['id']}/domains",
+                                           user="alice").json["domains"]}
+    assert seen[fqdn]["ssl"] is True and seen[fqdn]["tlscert"] == f"/CN={fqdn}"
+    assert seen[other]["ssl"] is False
+
+
+def test_one_bundle_for_many_names(api, app, tmp_path):
+    wild = new("w")
+    names = [f"a.{wild}.example.com", f"b.{wild}.example.com"]
+    for name in names:
+        ask(api, "PUT", f"{app['base']}/vhosts/{name}")
+    file = bundle(tmp_path, f"*.{wild}.example.com")
+    status, body = curl(api, "--data-binary", f"@{file}", path="/v2/certificates")
+    assert status == 201 and " 2 " in json.loads(body)["message"]
+    status, page = curl(api, "-H", "Accept: text/html", "--data-binary", f"@{file}")
+    assert status == 201 and page.startswith("<!doctype html>")
+    # of another tenant none is covered
+    status, body = curl(api, "--data-binary", f"@{file}", user="bob")
+    assert status == 400 and json.loads(body)["type"] == "error"
+    domains = api.call("GET", f"/v1/apps/{app['id']}/domains", user="alice").json["domains"]
+    assert all(d["ssl"] for d in domains)
+
+
+def test_bundles_that_are_refused(api, app, tmp_path):
+    fqdn = f"{new('c')}.example.com"
+    ask(api, "PUT", f"{app['base']}/vhosts/{fqdn}")
+    bundle(tmp_path, fqdn)
+    for data in ("", "x", "pem=x", "pem=%00", "-----BEGIN CERTIFICATE-----", "a=b&c=d"):
+        answer = api.call("POST", "/v2/certificates/new", raw_body=data, headers=oauth(api))
+        message(answer, 400)
+    for kind in ("multipart/form-data", "multipart/form-data; boundary=x", "application/json"):
+        answer = curl(api, "-H", f"Content-Type: {kind}", "-d", "--x{")
+        assert answer[0] == 400, answer
+    leaf = (tmp_path / "leaf.pem").read_text()
+    message(api.call("POST", "/v2/certificates/new", raw_body=leaf, headers=oauth(api)), 400)
+    assert api.call("POST", "/v2/certificates/new", raw_body=leaf).status == 401
+    form = subprocess.run(["curl", "-sS", api.url + "/v2/certificates/new"], capture_output=True,
+                          text=True)
+    assert '<textarea name="pem"' in form.stdout
