@@ -559,6 +559,7 @@ def redirect_edge(make_edge, backends, extra=(), change=None):
           ("app", "app1", "GEN", "app-one", f"u1={b.address}=1"),
           name_line("force.test", "app1", "af", step(f)),
           name_line("*.wild.test", "app1", "af", step(f)),
+          name_line("down.wild.test", "app3", "af", step(f)),
           name_line("shop.apps.test", "app1", "f"),
           name_line("bare.test", "app1", "af"),
           name_line("wrong.test", "app1", "af", step(o)),
@@ -617,6 +618,8 @@ def test_force_waits_for_a_certificate_that_covers(make_edge, backends):
         status, headers, _ = edge.get(host, "/p?q")
         assert (status, headers["Location"]) == (301, f"https://{host}:{edge.https}/p?q")
         assert HSTS in edge.get(host, tls=True)[1]
+    status, headers, _ = edge.get("down.wild.test", tls=True)  # also on answers of the edge's own
+    assert (status, headers["X-Postern-Error"]) == (503, "no-upstream") and HSTS in headers
 
 
 def test_canonical_domain(make_edge, backends):
