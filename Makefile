@@ -4,7 +4,7 @@ TEST_BUILD ?= build/test
 MESON      ?= meson
 PYTEST     ?= /usr/bin/python3 -m pytest
 
-.PHONY: all deps test test-unit test-e2e test-long demo lint bench install clean help
+.PHONY: all deps test test-unit test-e2e test-long test-clients demo lint bench install clean help
 
 all: $(BUILD)/release/build.ninja ## build everything (build/release)
 	$(MESON) compile -C $(BUILD)/release
@@ -23,6 +23,9 @@ test: deps ## install, build with ASan and UBSan, run all tests; ends with "N pa
 
 test-long: deps ## what takes longer: fuzzers for 10 minutes each, clang build
 	scripts/run-tests --long
+
+test-clients: all ## run public clients (npm scalingo, clever-tools, curl, Scalingo's CLI) against the API
+	POSTERN_BUILD=$(BUILD)/release scripts/test-clients
 
 demo: deps all ## see a domain go from added to HTTPS, on real parts (DEMO_ONCE=1: end by itself)
 	scripts/demo
