@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -15,7 +16,7 @@ import pytest
 
 from certs import Authority, openssl
 from client import Failed
-from stack import wait_for
+from stack import free_ports, port_open, wait_for
 
 APP = "custom"
 DAY = 86400
@@ -163,7 +164,7 @@ def test_any_form_is_read_and_repaired(shared, app, ca):
     answer = shared.stack.call("PATCH", domains_path(name),
                                {"domain": {"tlscert": text.replace("\n", ""), "tlskey": ""}})
     assert "chain_repaired" in codes(answer)
-    # A missing intermediate is known from the other uploads.
+    # A missing intermediate is known from the other uploads; it is fetched from nowhere.
     answer = shared.stack.call("PATCH", domains_path(name), {"domain": {
         "tlscert": (ca.dir / f"{name}.pem").read_text(), "tlskey": key.read_text()}})
     assert "chain_repaired" in codes(answer) and "intermediate_missing" not in codes(answer)
@@ -281,14 +282,21 @@ def test_the_acme_certificate_stands_by_and_takes_over_at_once(shared, app, ca):
     assert shared.explain(app, name)["word"] == "In use"
 
 
-def test_a_standby_is_renewed(make_system):
-    system = make_system(pebble_conf={"validity": 20})
+def test_a_standby_is_renewed_and_settings_of_uploads_count(make_system):
+    system = make_system(pebble_conf={"validity": 20},
+                         set_={"uploads.aia": "true", "uploads.rsa_bits_max": "2048"})
     ca = Authority(system.stack.dir / "own-ca")
     name = "renewed.custom.test"
     system.app(APP)
     system.point(name)
     cert, key = ca.leaf(name)
     system.cli("domains-add", "--cert", cert, "--key", key, name, app=APP)
+    missing_issuers_are_fetched(system)
+    with pytest.raises(Failed, match="2048"):
+        system.cli("domains-ssl", "--cert", ca.leaf(name, key="rsa3072")[0], "--key",
+                   ca.dir / f"{name}.key", name, app=APP)
+    cert, key = ca.leaf(name)
+    system.cli("domains-ssl", "--cert", cert, "--key", key, name, app=APP)
 
     def renewed():
         return kinds(system, name).count("certificate.standby") >= 2
@@ -297,6 +305,29 @@ def test_a_standby_is_renewed(make_system):
     assert serves(system, name, cert, ca)
     assert system.explain(APP, name)["word"] == "Not used"
     assert "certificate.served" not in kinds(system, name)
+
+
+def missing_issuers_are_fetched(system):
+    """From where the certificate says, in DER, and only the issuer that is missing."""
+    ca = Authority(system.stack.dir / "fetched-ca")
+    openssl("x509", "-in", ca.dir / "intermediate.pem", "-outform", "DER", "-out",
+            ca.dir / "intermediate.cer")
+    port = free_ports(1)[0]
+    server = subprocess.Popen([sys.executable, "-m", "http.server", "-d", ca.dir, "-b",
+                               "127.0.0.1", str(port)], stderr=subprocess.DEVNULL)
+    try:
+        wait_for("the issuer's server", lambda: port_open(f"127.0.0.1:{port}"))
+        name = "fetched.custom.test"
+        _, key = ca.leaf(name, extra="authorityInfoAccess = caIssuers;URI:"
+                                     f"http://127.0.0.1:{port}/intermediate.cer")
+        answer = system.stack.call("POST", domains_path(), {"domain": {
+            "name": name, "letsencrypt_enabled": False, "tlskey": key.read_text(),
+            "tlscert": (ca.dir / f"{name}.pem").read_text()}})
+        assert "chain_repaired" in codes(answer) and "intermediate_missing" not in codes(answer)
+        assert system.https(name, root=ca.dir / "root.pem")[0] == 200
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def test_with_acme_off_the_ca_is_never_contacted_and_both_ways_work(shared, app, ca):
