@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <postern/base.h>
+#include <postern/metric.h>
 
 /* -- err -- */
 
@@ -446,9 +447,53 @@ static void secrets_copy_and_go(void **st)
     assert_null(s.data);
 }
 
+struct seen {
+    const char *label;
+    int64_t n;
+};
+
+static int see(const char *label, int64_t n, void *arg)
+{
+    struct seen *s = arg;
+
+    if (pst_streq(label, s->label))
+        s->n = n;
+    return 0;
+}
+
+static int64_t counted(const char *name, const char *label)
+{
+    struct seen s = {label, 0};
+    assert_int_equal(pst_metric_each(name, see, &s), 0);
+    return s.n;
+}
+
+static void metrics_are_counted_by_label(void **state)
+{
+    char label[64];
+
+    (void)state;
+    pst_metric_count("test_things", "a");
+    pst_metric_count("test_things", "a");
+    pst_metric_count("test_things", "b");
+    pst_metric_count("test_others", "a");
+    assert_int_equal(counted("test_things", "a"), 2);
+    assert_int_equal(counted("test_things", "b"), 1);
+    assert_int_equal(counted("test_others", "a"), 1);
+    /* More than there is room for: nothing is lost, nothing breaks. */
+    for (int i = 0; i < 2 * PST_METRICS_MAX; i++) {
+        snprintf(label, sizeof label, "label %d", i);
+        pst_metric_count("test_many", label);
+    }
+    assert_true(counted("test_many", "other") > PST_METRICS_MAX);
+    pst_metric_count("test_things", "a");
+    assert_int_equal(counted("test_things", "a"), 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(metrics_are_counted_by_label),
         cmocka_unit_test(fail_fills_all),
         cmocka_unit_test(fail_may_use_the_old_text),
         cmocka_unit_test(fail_sys_keeps_errno),

@@ -2,7 +2,8 @@
  * metric.h - counters of this process: how often something happened, by one label.
  *
  * Who counts need not know who shows them.  There is room for PST_METRICS_MAX pairs of name and
- * label; all that do not fit are counted together, as the label "other" of the first of them.  Threads: any.  Never fails.
+ * label; all that do not fit are counted together, as the label "other" of the first of them.
+ * Threads: any.  Never fails.
  */
 #ifndef POSTERN_METRIC_H
 #define POSTERN_METRIC_H
