@@ -90,7 +90,7 @@ static const struct pst_stmt stmts[] = {
                  .cols = TYPES},
     [EACH_OF] = {.name = "order.each-of",
                  .sql = "SELECT " HEAD_COLS " FROM orders WHERE domain_id = $1 "
-                        "ORDER BY created_at_ms DESC, id DESC LIMIT $2",
+                        "ORDER BY created_at_ms DESC, attempt DESC, id DESC LIMIT $2",
                  .args = "ti",
                  .cols = HEAD_TYPES},
     [NEXT] = {.name = "order.next-due",
