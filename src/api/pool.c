@@ -84,6 +84,16 @@ static void publish_busy(struct pst_req *req, const char *text)
     publish(req);
 }
 
+/* What was done already is said, even if the edges do not have it yet. */
+static void publish_held(struct pst_req *req)
+{
+    struct pst_answer mine = req->held;
+
+    req->held = req->answer;
+    req->answer = mine;
+    publish(req);
+}
+
 bool pst_pool_add(struct pst_req *req)
 {
     struct pst_pool *p = &req->api->pool;
@@ -169,6 +179,10 @@ static bool finish(struct pst_pool *p, struct pst_req *req, int rc, struct pst_a
             unpark(p, req, mono_ms(req->api));
         pthread_cond_signal(&p->tick);
         return true;
+    }
+    if (rc == PST_NOTYET && req->hold_rev) {
+        publish_held(req);
+        return false;
     }
     if (rc == PST_NOTYET) {
         publish_busy(req, "the server is stopping");
@@ -314,7 +328,10 @@ static void answer_all(struct pst_req_list *l)
     while (l->head) {
         struct pst_req *r = l->head;
         list_remove(l, r);
-        publish_busy(r, "the server is stopping");
+        if (r->hold_rev)
+            publish_held(r);
+        else
+            publish_busy(r, "the server is stopping");
         unref_after_publish(r);
     }
 }

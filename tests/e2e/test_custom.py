@@ -263,6 +263,45 @@ def test_with_nothing_valid_left_the_default_is_served_and_the_reason_says_so(sh
     assert (d["ssl"], d["ssl_status"], d["tlscert"], d["validity"]) == (False, "error", None, None)
 
 
+def test_a_wildcard_of_the_same_owner_covers(shared, app, ca):
+    name = "www.zone.custom.test"
+    cert, key = ca.leaf("*.zone.custom.test")
+    shared.cli("domains-add", "--no-letsencrypt", name, app=app)
+    assert show(shared, name)["ssl"] is False
+    shared.cli("domains-add", "--cert", cert, "--key", key, "*.zone.custom.test", app=app)
+    assert serves(shared, name, cert, ca) and serves(shared, "x.zone.custom.test", cert, ca)
+    d = show(shared, name)
+    assert (d["ssl"], d["ssl_status"], d["letsencrypt"], d["word"]) == \
+        (True, "success", False, "Disabled")
+    own, own_key = ca.leaf(name)
+    shared.cli("domains-ssl", "--cert", own, "--key", own_key, name, app=app)
+    assert serves(shared, name, own, ca) and serves(shared, "x.zone.custom.test", cert, ca)
+    shared.cli("domains-remove", "*.zone.custom.test", app=app)
+    shared.cli("domains-ssl", name, "disable", app=app)
+    assert show(shared, name)["ssl"] is False
+
+
+def test_stopping_answers_what_was_done(make_system):
+    system = make_system()
+    ca = Authority(system.stack.dir / "own-ca")
+    system.app(APP)
+    cert, key = ca.leaf("stop.custom.test")
+    body = {"domain": {"name": "stop.custom.test", "letsencrypt_enabled": False,
+                       "tlscert": cert.read_text(), "tlskey": key.read_text()}}
+    bearer = {"Authorization": f"Bearer {system.stack.bearer()}"}
+    url = system.env["POSTERN_URL"]
+    system.stack.kill("edged1", signal.SIGSTOP)
+    got = []
+    thread = threading.Thread(target=lambda: got.append(
+        system.stack.post_json(url + domains_path(), body, bearer)))
+    thread.start()
+    time.sleep(0.7)
+    system.stack.stop("posternd")
+    thread.join()
+    system.stack.kill("edged1", signal.SIGCONT)
+    assert got[0]["domain"]["ssl"] is True
+
+
 # ---- standby ----
 
 
