@@ -23,9 +23,10 @@ static void the_table_is_sound(void **st)
     for (size_t i = 0; i < PST_CONF_ID__COUNT; i++) {
         const struct pst_conf_key *key = pst_conf_key((enum pst_conf_id)i);
         bool is_text = key->type == PST_CONF_TYPE_TEXT || key->type == PST_CONF_TYPE_LIST;
-        const char *dot = strchr(key->key, '.');
 
-        assert_true(dot && dot != key->key && dot[1] && !strchr(dot + 1, '.'));
+        /* section.key, or section.part.key */
+        assert_true(strchr(key->key, '.') && key->key[0] != '.');
+        assert_true(!strstr(key->key, "..") && !pst_str_ends(key->key, "."));
         assert_true(strlen(key->key) <= 48);
         assert_true(key->min <= key->max);
         assert_true(pst_str_ends(key->text, "."));
