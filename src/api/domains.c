@@ -412,11 +412,16 @@ int pst_domains_create(struct pst_req *req, struct pst_tx *tx, struct pst_answer
 static int change_acme(struct pst_tx *tx, struct change *c, struct pst_domain *d,
                        struct pst_err *err)
 {
+    int64_t now_ms = pst_wall_ms(c->req->api->opts.clock);
+
     d->acme_enabled = c->body.letsencrypt_enabled;
     c->ladder_moved |= d->acme_cert != 0;
+    /* The order that was to see it served was ended: another one does. */
+    if (d->acme_enabled && d->acme_cert && !d->acme_seen_at_ms)
+        d->due_at_ms = now_ms;
     /* With a certificate there is nothing to begin anew; its renewal keeps its date. */
     if (!d->acme_cert)
-        set_first_phase(d, pst_wall_ms(c->req->api->opts.clock));
+        set_first_phase(d, now_ms);
     else
         d->next_try_at_ms = d->acme_enabled ? d->due_at_ms : 0;
     int rc = pst_req_event(c->req, tx, "domain.acme", d->app_id, d->id, err,

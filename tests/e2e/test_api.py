@@ -575,6 +575,25 @@ def test_uploads_are_judged_and_their_end_is_always_possible(api):
     assert answer.status == 200 and answer.json["domain"]["id"] == d["id"]
 
 
+def test_a_certificate_that_was_never_seen_served_is_got_anew(api):
+    """Switching ACME off ended the order that was to look."""
+    app = new_app(api)
+    d = add(api, app)
+    path = f"/v1/apps/{app['id']}/domains/{d['id']}"
+
+    def switch(on):
+        api.call("PATCH", path, {"domain": {"letsencrypt_enabled": on}}, user="alice")
+        return api.call("GET", path + "/explain", user="alice").json["explain"]
+
+    assert api.do("domain", id=d["id"], phase="work") == "ok"
+    assert api.do("cert", id=d["id"]) == "ok"
+    switch(False)
+    assert switch(True)["order_due_at"] is not None
+    assert api.do("cert", id=d["id"], seen=True) == "ok"
+    due = switch(False)["order_due_at"]
+    assert switch(True)["order_due_at"] == due
+
+
 def test_requests_for_certificates(api):
     app = new_app(api)
     d = add(api, app)
