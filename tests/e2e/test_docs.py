@@ -8,13 +8,15 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from stack import ROOT, build_dir
+from stack import ROOT, build_dir, openssl
 
-GUIDES = ["README.md", "docs/install.md"]
+GUIDES = ["README.md", "docs/install.md", "docs/certificates.md"]
+OWN_NAME = "www.certs.example.com"  # what stands for www.example.com in the guide to certificates
 
 # Commands that a test must not run as they stand, and what is checked instead.
 MAKE = {"demo", "test", "all", "deps", "install", "help"}
@@ -48,7 +50,33 @@ def place(shared, tmp_path_factory):
     home = tmp_path_factory.mktemp("docs")
     path = f"{build_dir()}/src:{os.environ['PATH']}"
     shared.stack.point("www.example.com")
+    shared.app("my-app")
+    make_certificates(home)
     return shared, {**os.environ, "HOME": str(home), "PATH": path}, home
+
+
+def make_certificates(home):
+    """The files that the guide to certificates speaks of, but for those its commands make."""
+    san = ["-addext", f"subjectAltName=DNS:{OWN_NAME}"]
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", home / "my.key", "-out",
+            home / "my.crt", "-days", 60, "-subj", f"/CN={OWN_NAME}", *san)
+    shutil.copy(home / "my.crt", home / "company-root.pem")
+    (home / "bundle.pem").write_text((home / "my.key").read_text() + (home / "my.crt").read_text())
+    openssl("pkcs12", "-export", "-in", home / "bundle.pem", "-out", home / "bundle.p12",
+            "-passout", "pass:secret")
+    openssl("x509", "-in", home / "my.crt", "-outform", "DER", "-out", home / "my.der")
+
+
+def sign_request(home):
+    """What the authority of the customer's choice does with my.csr."""
+    if not (home / "my.csr").exists() or (home / "issued.crt").exists():
+        return
+    (home / "ext").write_text(f"subjectAltName=DNS:{OWN_NAME}\nextendedKeyUsage=serverAuth\n")
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", home / "ca.key", "-out",
+            home / "ca.crt", "-days", 60, "-subj", "/CN=Company CA")
+    openssl("x509", "-req", "-in", home / "my.csr", "-CA", home / "ca.crt", "-CAkey",
+            home / "ca.key", "-CAcreateserial", "-days", 30, "-extfile", home / "ext", "-out",
+            home / "issued.crt")
 
 
 def run(place, argv, check=True):
@@ -60,12 +88,15 @@ def run(place, argv, check=True):
     return done
 
 
-def as_tested(place, argv):
+def as_tested(place, guide, argv):
     """The placeholders of the guides, filled in."""
     system = place[0]
     values = {"tk-us-...": system.env["POSTERN_TOKEN"],
               "http://127.0.0.1:8080": system.env["POSTERN_URL"],
               "127.0.0.1:3000": system.env["BACKEND"]}
+    if "certificates" in guide:
+        values["www.example.com"] = OWN_NAME
+        values["2027-03-01T00:00:00Z"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return [values.get(word, word) for word in argv]
 
 
@@ -89,8 +120,12 @@ def run_posternd(place, argv):
     run(place, [argv[0], "--config", str(conf), *argv[1:]])
 
 
-def run_postern(place, argv):
-    done = run(place, as_tested(place, argv), check=False)
+def run_postern(place, guide, argv, into):
+    home = place[2]
+    sign_request(home)
+    done = run(place, as_tested(place, guide, argv), check=False)
+    if into and done.returncode == 0 and not into.startswith("/"):
+        (home / into).write_text(done.stdout)
     # The guides repeat themselves: what is there already is said so, and stays.
     assert done.returncode == 0 or "taken" in done.stderr, done.stdout + done.stderr
 
@@ -98,7 +133,8 @@ def run_postern(place, argv):
 @pytest.mark.parametrize("guide, line, command", all_commands())
 def test_command(place, guide, line, command):
     for part in re.split(r" && | \| ", command):
-        argv = shlex.split(part.split(" > ")[0])
+        part, _, into = part.partition(" > ")
+        argv = shlex.split(part)
         if argv[0] == "runuser":
             argv = argv[argv.index("--") + 1:]
         if argv[0] == "make":
@@ -110,7 +146,7 @@ def test_command(place, guide, line, command):
         elif argv[0] == "postern-edged":
             run(place, [*argv, "--help"])
         elif argv[0] == "postern":
-            run_postern(place, argv)
+            run_postern(place, guide, argv, into)
         else:
             pytest.fail(f"{guide}:{line}: no rule for {argv[0]}")
 
