@@ -31,8 +31,9 @@ def _make(**options):
 
 def show_logs(stack):
     for log in sorted((stack.dir / "log").glob("*.log")):
-        text = log.read_text(errors="replace")
-        print(f"---- {log.name}\n{text[-3000:]}")
+        lines = log.read_text(errors="replace").splitlines()
+        told = [line for line in lines if " debug api: " not in line]
+        print(f"---- {log.name}\n" + "\n".join(told)[-6000:])
 
 
 def _end(client, request):
