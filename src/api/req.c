@@ -277,6 +277,7 @@ static void call_hooks(struct pst_req *req)
         else if (e->kind == PST_DOMAIN_REMOVED && h->domain_removed)
             h->domain_removed(h->arg, e->id);
     }
+    req->effects_n = 0; /* once, also when the answer is held back and comes later */
 }
 
 static void answer_fault(struct pst_req *req, struct pst_answer *ans, const struct pst_err *err)

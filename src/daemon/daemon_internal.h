@@ -94,6 +94,8 @@ int pst_daemon_uploads(void *daemon, struct pst_err *err);
 int pst_daemon_dns_prepare(struct daemon *d, struct pst_err *err);
 int pst_daemon_dns_start(struct daemon *d, struct pst_err *err);
 void pst_daemon_dns_end(struct daemon *d);
+/* A job: watch all names anew after verdicts could not be stored. */
+int pst_daemon_dns_rewatch(void *daemon, struct pst_err *err);
 /* Start or stop watching a domain by what the database says of it. */
 void pst_daemon_dns_follow(void *daemon, const char *domain_id, const char *ascii);
 void pst_daemon_dns_forget(void *daemon, const char *domain_id);

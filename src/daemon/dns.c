@@ -24,6 +24,7 @@ struct verdict {
 struct dns_glue {
     struct verdict batch[BATCH_MAX];
     size_t n;
+    atomic_bool watch_all; /* verdicts were lost: begin again with what the database says */
 };
 
 /* ---- from the watch to the database (the watch's own thread) ---- */
@@ -42,6 +43,10 @@ static bool leads_here(const struct pst_watch_verdict *v)
     return v->result == PST_WATCH_OURS || v->result == PST_WATCH_OURS_BY_PROBE;
 }
 
+/*
+ * A name that leads here is watched no longer.  It goes before the verdict is stored: an order that
+ * begins at once and finds DNS gone again watches it anew, and that must come after.
+ */
 static void flush(void *arg)
 {
     struct daemon *d = arg;
@@ -49,15 +54,13 @@ static void flush(void *arg)
 
     if (!d->dns->n)
         return;
-    int rc = pst_store_write(d->store, apply_tx, d, NULL, &err);
-    if (rc < 0)
-        pst_log_err(LOG, "DNS results could not be stored; they are asked for again", &err);
     for (size_t i = 0; i < d->dns->n; i++) {
-        const struct verdict *v = &d->dns->batch[i];
-        if (rc < 0)
-            pst_watch_poke(d->watch, v->id, NULL);
-        else if (leads_here(&v->v))
-            pst_watch_remove(d->watch, v->id, NULL);
+        if (leads_here(&d->dns->batch[i].v))
+            pst_watch_remove(d->watch, d->dns->batch[i].id, NULL);
+    }
+    if (pst_store_write(d->store, apply_tx, d, NULL, &err) < 0) {
+        pst_log_err(LOG, "DNS results could not be stored; the names are watched anew", &err);
+        d->dns->watch_all = true;
     }
     d->dns->n = 0;
     pst_daemon_poke(d);
@@ -182,6 +185,18 @@ static int watch_all(struct daemon *d, struct pst_err *err)
     do
         rc = pst_store_read(d->store, page_tx, &p, err);
     while (rc == PST_OK && p.n == PAGE);
+    return rc;
+}
+
+int pst_daemon_dns_rewatch(void *arg, struct pst_err *err)
+{
+    struct daemon *d = arg;
+
+    if (!atomic_exchange(&d->dns->watch_all, false))
+        return PST_DONE;
+    int rc = watch_all(d, err);
+    if (rc < 0)
+        d->dns->watch_all = true;
     return rc;
 }
 

@@ -17,6 +17,7 @@
 #include "daemon_internal.h"
 
 enum {
+    REWATCH_S = 10,
     MINUTE_S = 60,
     HOUR_S = 3600,
     DAY_S = 86400,
@@ -131,6 +132,7 @@ void pst_daemon_poke(struct daemon *d)
 static int start_sched(struct daemon *d, struct pst_err *err)
 {
     const struct pst_sched_job jobs[] = {
+        {"watch", REWATCH_S, pst_daemon_dns_rewatch, d},
         {"tickets", HOUR_S, job_tickets, d},
         {"platform certificate", MINUTE_S, pst_daemon_platform, d},
         {"uploaded certificates", ENDING_S, pst_daemon_uploads, d},
