@@ -38,11 +38,6 @@ static int apply_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     return rc;
 }
 
-static bool leads_here(const struct pst_watch_verdict *v)
-{
-    return v->result == PST_WATCH_OURS || v->result == PST_WATCH_OURS_BY_PROBE;
-}
-
 /*
  * A name that leads here is watched no longer.  It goes before the verdict is stored: an order that
  * begins at once and finds DNS gone again watches it anew, and that must come after.
@@ -55,7 +50,7 @@ static void flush(void *arg)
     if (!d->dns->n)
         return;
     for (size_t i = 0; i < d->dns->n; i++) {
-        if (leads_here(&d->dns->batch[i].v))
+        if (pst_watch_leads_here(&d->dns->batch[i].v))
             pst_watch_remove(d->watch, d->dns->batch[i].id, NULL);
     }
     if (pst_store_write(d->store, apply_tx, d, NULL, &err) < 0) {

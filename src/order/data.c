@@ -22,8 +22,8 @@ static const struct {
     size_t size;
 } members[] = {
     TEXT(authz_url), TEXT(challenge_url), TEXT(finalize_url), TEXT(certificate_url),
-    TEXT(token),     TEXT(replaces),      INT(expires_at),    INT(polls),
-    INT(faults),     INT(restarts),       INT(barrier_rev),   INT(barrier_at_ms),
+    TEXT(token),     INT(expires_at),     INT(polls),         INT(faults),
+    INT(restarts),   INT(barrier_rev),    INT(barrier_at_ms),
 };
 
 int pst_order_data_write(const struct order_data *d, struct pst_buf *to, struct pst_err *err)

@@ -86,11 +86,8 @@ const char *pst_order_state_text(const char *name)
 void pst_order_forget(struct pst_order *o)
 {
     int64_t restarts = o->data.restarts;
-    char replaces[sizeof o->data.replaces];
-    memcpy(replaces, o->data.replaces, sizeof replaces);
 
     o->data = (struct order_data){.restarts = restarts};
-    memcpy(o->data.replaces, replaces, sizeof replaces);
     o->row.order_url[0] = '\0';
 }
 
@@ -219,11 +216,6 @@ static int also_block_budget(struct pst_tx *tx, struct pst_order *o, struct pst_
     return pst_order_budget_block(tx, o, o->row.run_at_ms, err);
 }
 
-static int also_drop_challenge(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
-{
-    return pst_order_drop_challenge(tx, o, err);
-}
-
 static int handle_fault(struct pst_order *o, const struct pst_err *fault, struct pst_step *step,
                         struct pst_err *err)
 {
@@ -235,7 +227,7 @@ static int handle_fault(struct pst_order *o, const struct pst_err *fault, struct
     if (d.action == PST_ACTION_WAIT)
         step->also = also_block_budget;
     else if (step->next == PST_ORDER_FAILED)
-        step->also = also_drop_challenge;
+        step->also = pst_order_drop_challenge;
 
     if (d.action == PST_ACTION_REREGISTER) {
         int rc = pst_order_account_lost(o, err);

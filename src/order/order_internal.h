@@ -40,7 +40,6 @@ struct order_data {
     char finalize_url[PST_URL_SIZE];
     char certificate_url[PST_URL_SIZE];
     char token[PST_TOKEN_SIZE];
-    char replaces[160];    /* certificate id of the one this order follows; "" if none */
     int64_t expires_at;    /* of the CA's order, Unix seconds; 0: not stated */
     int64_t polls;         /* answers that said "not yet" in this state */
     int64_t faults;        /* faults in a row in this state */

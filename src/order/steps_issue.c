@@ -178,11 +178,6 @@ static int prefer_chain(struct pst_order *o, const struct pst_acme_certificate *
     return PST_OK;
 }
 
-static int also_issued(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
-{
-    return pst_finish_issued(tx, o, err);
-}
-
 int pst_step_downloading(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
 {
     auto_(pst_acme_certificate_free) struct pst_acme_certificate *got = NULL;
@@ -200,6 +195,6 @@ int pst_step_downloading(struct pst_order *o, struct pst_step *ret, struct pst_e
     if (rc != PST_OK)
         return rc;
     ret->next = PST_ORDER_DEPLOYING;
-    ret->also = also_issued;
+    ret->also = pst_finish_issued;
     return PST_OK;
 }

@@ -109,7 +109,7 @@ static int check(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
     int rc = pst_watch_confirm(env->o.resolver, env->o.edge, env->o.clock, o->row.name, v, err);
     if (rc != PST_OK)
         return rc < 0 ? rc : pst_unexpected(err, rc, "DNS check");
-    if (v->result != PST_WATCH_OURS && v->result != PST_WATCH_OURS_BY_PROBE)
+    if (!pst_watch_leads_here(v))
         return withdraw(ret, "DNS does not point here any more", also_dns_left);
 
     rc = pst_order_account(o, err);

@@ -169,11 +169,6 @@ static int served_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     return rc;
 }
 
-static int also_scheduled(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
-{
-    return pst_finish_scheduled(tx, o, err);
-}
-
 static int ask_window(struct pst_order *o, const struct pst_certificate *c, struct pst_step *ret,
                       struct pst_err *err)
 {
@@ -191,7 +186,7 @@ static int ask_window(struct pst_order *o, const struct pst_certificate *c, stru
     o->renew_at_ms =
         1000 * pst_order_renew_in_window(c->not_before, c->not_after, window.start_at_ms,
                                          window.end_at_ms, o->env->o.rand);
-    ret->also = also_scheduled;
+    ret->also = pst_finish_scheduled;
     return PST_OK;
 }
 

@@ -19,11 +19,6 @@ static const struct {
     [PST_WATCH_FAILED] = {"dns.failed", "The DNS servers of this name do not give an answer."},
 };
 
-static bool leads_here(const struct pst_watch_verdict *v)
-{
-    return v->result == PST_WATCH_OURS || v->result == PST_WATCH_OURS_BY_PROBE;
-}
-
 void pst_order_describe_verdict(struct pst_domain *d, const struct pst_watch_verdict *v)
 {
     pst_str_copy(d->problem, sizeof d->problem, words[v->result].problem);
@@ -68,7 +63,7 @@ int pst_order_apply_verdict(struct pst_order_env *env, struct pst_tx *tx, const 
 
     pst_order_describe_verdict(&d, v);
     d.next_try_at_ms = 0;
-    if (leads_here(v)) {
+    if (pst_watch_leads_here(v)) {
         rc = plan(tx, &d, now_ms, err);
         if (rc < 0)
             return rc;

@@ -50,6 +50,12 @@ struct pst_watch_verdict {
     char record[PST_WATCH_RECORD_SIZE];     /* records to make, one a line; "" with OURS* */
 };
 
+/* Does the name lead to this platform, directly or through a proxy? */
+static inline bool pst_watch_leads_here(const struct pst_watch_verdict *v)
+{
+    return v->result == PST_WATCH_OURS || v->result == PST_WATCH_OURS_BY_PROBE;
+}
+
 /* What a probe found; see struct pst_watch_opts. */
 struct pst_watch_probe {
     bool ours;
