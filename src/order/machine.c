@@ -367,7 +367,7 @@ static int lease_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     struct lease *l = arg;
     pst_order_row_deinit(&l->o->row);
     l->o->row = (struct pst_order_row){0};
-    return pst_order_claim(tx, l->now_ms, LEASE_MS, &l->o->row, err);
+    return pst_order_claim(tx, PST_LANE_CA, l->now_ms, LEASE_MS, &l->o->row, err);
 }
 
 int pst_order_lease(struct pst_order_env *env, struct pst_order **ret, struct pst_err *err)

@@ -91,7 +91,7 @@ static int next_due_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     int64_t *at = arg;
     int64_t orders, domains;
 
-    int rc = pst_order_next_due(tx, &orders, err);
+    int rc = pst_order_next_due(tx, PST_LANE_CA, &orders, err);
     if (rc == PST_OK)
         rc = pst_domain_next_due(tx, &domains, err);
     if (rc == PST_OK)

@@ -6,8 +6,9 @@
 #define COLS                                                                                       \
     "id, app_id, user_id, name, ascii, wildcard, acme_enabled, canonical, phase, problem, "        \
     "reason, evidence, record, next_try_at_ms, due_at_ms, failures, last_failure_at_ms, "          \
-    "acme_cert, custom_cert, acme_seen_at_ms, created_at_ms, updated_at_ms"
-#define TYPES  "tttttiiitttttiiiiiiiii"
+    "acme_cert, custom_cert, acme_seen_at_ms, created_at_ms, updated_at_ms, acme_method, "         \
+    "acme_dns_fqdn, acme_dns_value, acme_dns_until, acme_dns_error"
+#define TYPES  "tttttiiitttttiiiiiiiiitttit"
 #define SELECT "SELECT " COLS " FROM domains "
 #define LOCKED " FOR NO KEY UPDATE"
 
@@ -44,7 +45,8 @@ static const struct pst_stmt stmts[] = {
     [INSERT] = {.name = "domain.insert",
                 .sql = "INSERT INTO domains (" COLS ", parent) SELECT $1, $2, $3, $4, $5, $6, $7, "
                        "$8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, "
-                       "$23 WHERE NOT EXISTS (SELECT 1 FROM platform_names WHERE ascii = $5) "
+                       "$23, $24, $25, $26, $27, $28 WHERE NOT EXISTS (SELECT 1 FROM "
+                       "platform_names WHERE ascii = $5) "
                        "ON CONFLICT DO NOTHING",
                 .args = TYPES "t",
                 .cols = ""},
@@ -82,8 +84,10 @@ static const struct pst_stmt stmts[] = {
                        "problem = $4, reason = $5, evidence = $6, record = $7, "
                        "next_try_at_ms = $8, due_at_ms = $9, failures = $10, "
                        "last_failure_at_ms = $11, acme_cert = $12, custom_cert = $13, "
-                       "acme_seen_at_ms = $14, updated_at_ms = $15 WHERE id = $16",
-                .args = "iitttttiiiiiiiit",
+                       "acme_seen_at_ms = $14, updated_at_ms = $15, acme_method = $16, "
+                       "acme_dns_fqdn = $17, acme_dns_value = $18, acme_dns_until = $19, "
+                       "acme_dns_error = $20 WHERE id = $21",
+                .args = "iitttttiiiiiiiitttitt",
                 .cols = ""},
     [DELETE] = {.name = "domain.delete",
                 .sql = "DELETE FROM domains WHERE id = $1",
@@ -181,6 +185,11 @@ static int read_domain(const struct pst_rows *rows, struct pst_domain *ret, stru
     ret->acme_seen_at_ms = pst_read_i(&r);
     ret->created_at_ms = pst_read_i(&r);
     ret->updated_at_ms = pst_read_i(&r);
+    pst_read_text(&r, ret->acme_method);
+    pst_read_text(&r, ret->acme_dns_fqdn);
+    pst_read_text(&r, ret->acme_dns_value);
+    ret->acme_dns_until = pst_read_i(&r);
+    pst_read_text(&r, ret->acme_dns_error);
     int rc = pst_reader_end(&r, "a domain");
     return rc == PST_OK ? parse_phase(phase, &ret->phase, err) : rc;
 }
@@ -311,14 +320,16 @@ int pst_domain_insert(struct pst_tx *tx, struct pst_domain *d, struct pst_err *e
     pst_record_new(tx, d->id, &d->created_at_ms);
     if (d->updated_at_ms == 0)
         d->updated_at_ms = d->created_at_ms;
-    int rc = pst_change(
-        tx, &stmts[INSERT], PST_CONFLICT, err, pst_t(d->id), pst_t(d->app_id), pst_t(d->user_id),
-        pst_t(d->name), pst_t(d->ascii), pst_i(d->wildcard), pst_i(d->acme_enabled),
-        pst_i(d->canonical), pst_t(pst_phase_name(d->phase)), pst_t(d->problem), pst_t(d->reason),
-        pst_t(d->evidence), pst_t(d->record), pst_i(d->next_try_at_ms), pst_i(d->due_at_ms),
-        pst_i(d->failures), pst_i(d->last_failure_at_ms), pst_i(d->acme_cert),
-        pst_i(d->custom_cert), pst_i(d->acme_seen_at_ms), pst_i(d->created_at_ms),
-        pst_i(d->updated_at_ms), pst_t(dot ? dot + 1 : ""));
+    int rc =
+        pst_change(tx, &stmts[INSERT], PST_CONFLICT, err, pst_t(d->id), pst_t(d->app_id),
+                   pst_t(d->user_id), pst_t(d->name), pst_t(d->ascii), pst_i(d->wildcard),
+                   pst_i(d->acme_enabled), pst_i(d->canonical), pst_t(pst_phase_name(d->phase)),
+                   pst_t(d->problem), pst_t(d->reason), pst_t(d->evidence), pst_t(d->record),
+                   pst_i(d->next_try_at_ms), pst_i(d->due_at_ms), pst_i(d->failures),
+                   pst_i(d->last_failure_at_ms), pst_i(d->acme_cert), pst_i(d->custom_cert),
+                   pst_i(d->acme_seen_at_ms), pst_i(d->created_at_ms), pst_i(d->updated_at_ms),
+                   pst_t(d->acme_method), pst_t(d->acme_dns_fqdn), pst_t(d->acme_dns_value),
+                   pst_i(d->acme_dns_until), pst_t(d->acme_dns_error), pst_t(dot ? dot + 1 : ""));
     if (rc != PST_OK)
         return rc;
     tx->wake |= d->due_at_ms != 0;
@@ -338,7 +349,9 @@ int pst_domain_update(struct pst_tx *tx, const struct pst_domain *d, struct pst_
                      pst_t(d->evidence), pst_t(d->record), pst_i(d->next_try_at_ms),
                      pst_i(d->due_at_ms), pst_i(d->failures), pst_i(d->last_failure_at_ms),
                      pst_i(d->acme_cert), pst_i(d->custom_cert), pst_i(d->acme_seen_at_ms),
-                     pst_i(pst_tx_now_ms(tx)), pst_t(d->id));
+                     pst_i(pst_tx_now_ms(tx)), pst_t(d->acme_method), pst_t(d->acme_dns_fqdn),
+                     pst_t(d->acme_dns_value), pst_i(d->acme_dns_until), pst_t(d->acme_dns_error),
+                     pst_t(d->id));
     if (rc != PST_OK)
         return rc;
     tx->wake |= old.due_at_ms != d->due_at_ms || old.acme_enabled != d->acme_enabled;

@@ -10,10 +10,10 @@
 
 #define HEAD_COLS                                                                                  \
     "id, domain_id, account_id, name, state, certificate_id, run_at_ms, wait_rev, lease_token, "   \
-    "attempt, created_at_ms, ended_at_ms, order_url, problem, detail"
+    "attempt, created_at_ms, ended_at_ms, order_url, problem, detail, lane"
 #define HEAD_TYPES                                                                                 \
     "ttttttiiiiii"                                                                                 \
-    "ttt"
+    "tttt"
 #define COLS  HEAD_COLS ", sealed, data"
 #define TYPES HEAD_TYPES "bt"
 
@@ -22,7 +22,7 @@
     "UPDATE orders SET lease_token = lease_token + 1, lease_owner = $1, "                          \
     "lease_until_ms = " now " + $2 WHERE id = (SELECT o.id FROM orders o "                         \
     "LEFT JOIN order_turns t ON t.user_id = o.user_id WHERE o.ended_at_ms = 0 "                    \
-    "AND o.run_at_ms <= $3 AND o.lease_until_ms <= " now " "                                       \
+    "AND o.run_at_ms <= $3 AND o.lane = $4 AND o.lease_until_ms <= " now " "                       \
     "ORDER BY coalesce(t.claimed_at_ms, 0), o.run_at_ms, o.id LIMIT 1" skip ") "                   \
     "RETURNING " COLS ", user_id"
 
@@ -30,18 +30,18 @@
     "INSERT INTO order_turns (user_id, claimed_at_ms) VALUES ($1, " now ") "                       \
     "ON CONFLICT (user_id) DO UPDATE SET claimed_at_ms = excluded.claimed_at_ms"
 
-/* $14: 1 keeps the lease for $15 ms more, 0 ends it. */
+/* $15: 1 keeps the lease for $16 ms more, 0 ends it. */
 #define SAVE(now)                                                                                  \
     "UPDATE orders SET account_id = $1, name = $2, state = $3, certificate_id = $4, "              \
     "run_at_ms = $5, wait_rev = $6, attempt = $7, ended_at_ms = $8, order_url = $9, "              \
-    "problem = $10, detail = $11, sealed = $12, data = $13, "                                      \
-    "lease_owner = CASE WHEN $14 = 1 THEN lease_owner ELSE '' END, "                               \
-    "lease_until_ms = CASE WHEN $14 = 1 THEN " now " + $15 ELSE 0 END "                            \
-    "WHERE id = $16 AND lease_token = $17 AND ended_at_ms = 0"
+    "problem = $10, detail = $11, lane = $12, sealed = $13, data = $14, "                          \
+    "lease_owner = CASE WHEN $15 = 1 THEN lease_owner ELSE '' END, "                               \
+    "lease_until_ms = CASE WHEN $15 = 1 THEN " now " + $16 ELSE 0 END "                            \
+    "WHERE id = $17 AND lease_token = $18 AND ended_at_ms = 0"
 
 #define NEXT_DUE(now)                                                                              \
     "SELECT coalesce(min(run_at_ms), 0) FROM orders WHERE ended_at_ms = 0 "                        \
-    "AND lease_until_ms <= " now
+    "AND lane = $1 AND lease_until_ms <= " now
 
 enum {
     INSERT,
@@ -58,17 +58,18 @@ enum {
 };
 
 static const struct pst_stmt stmts[] = {
-    [INSERT] = {.name = "order.insert",
-                .sql = "INSERT INTO orders (" COLS ", user_id, lease_owner, lease_until_ms) "
-                       "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
-                       "$16, $17, coalesce((SELECT d.user_id FROM domains d WHERE d.id = $2), ''), "
-                       "'', 0 WHERE 1 = 1 ON CONFLICT DO NOTHING",
-                .args = TYPES,
-                .cols = ""},
+    [INSERT] =
+        {.name = "order.insert",
+         .sql = "INSERT INTO orders (" COLS ", user_id, lease_owner, lease_until_ms) "
+                "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+                "$16, $17, $18, coalesce((SELECT d.user_id FROM domains d WHERE d.id = $2), ''), "
+                "'', 0 WHERE 1 = 1 ON CONFLICT DO NOTHING",
+         .args = TYPES,
+         .cols = ""},
     [CLAIM_ONE] = {.name = "order.claim",
                    .sql = CLAIM(PST_SQL_NOW_MS, ""),
                    .sql_pg = CLAIM(PST_SQL_NOW_MS_PG, " FOR UPDATE OF o SKIP LOCKED"),
-                   .args = "tii",
+                   .args = "tiit",
                    .cols = TYPES "t"},
     [TAKE_TURN] = {.name = "order.turn",
                    .sql = TURN(PST_SQL_NOW_MS),
@@ -78,7 +79,7 @@ static const struct pst_stmt stmts[] = {
     [SAVE_ROW] = {.name = "order.save",
                   .sql = SAVE(PST_SQL_NOW_MS),
                   .sql_pg = SAVE(PST_SQL_NOW_MS_PG),
-                  .args = "ttttiiiitttbtiiti",
+                  .args = "ttttiiiittttbtiiti",
                   .cols = ""},
     [GET] = {.name = "order.get",
              .sql = "SELECT " COLS " FROM orders WHERE id = $1",
@@ -96,7 +97,7 @@ static const struct pst_stmt stmts[] = {
     [NEXT] = {.name = "order.next-due",
               .sql = NEXT_DUE(PST_SQL_NOW_MS),
               .sql_pg = NEXT_DUE(PST_SQL_NOW_MS_PG),
-              .args = "",
+              .args = "t",
               .cols = "i"},
     [FREE_STALE] = {.name = "order.free-stale",
                     .sql = "UPDATE orders SET lease_owner = '', lease_until_ms = 0 "
@@ -126,8 +127,13 @@ void pst_order_row_deinit(struct pst_order_row *o)
 
 /* ---- reading ---- */
 
+static const char *const lanes[] = {[PST_LANE_CA] = "ca", [PST_LANE_DNS] = "dns"};
+_Static_assert(PST_ARRAY_N(lanes) == PST_LANE__COUNT, "a lane was added?");
+
 static void read_head(struct pst_reader *r, struct pst_order_row *o)
 {
+    char lane[8];
+
     pst_read_text(r, o->id);
     pst_read_text(r, o->domain_id);
     pst_read_text(r, o->account_id);
@@ -143,6 +149,8 @@ static void read_head(struct pst_reader *r, struct pst_order_row *o)
     pst_read_text(r, o->order_url);
     pst_read_text(r, o->problem);
     pst_read_text(r, o->detail);
+    pst_read_text(r, lane);
+    o->lane = pst_streq(lane, lanes[PST_LANE_DNS]) ? PST_LANE_DNS : PST_LANE_CA;
 }
 
 static int read_order(const struct pst_rows *rows, struct pst_order_row *ret, struct pst_err *err)
@@ -201,9 +209,10 @@ int pst_order_each_of(struct pst_tx *tx, const char *domain_id, size_t limit,
     return rc;
 }
 
-int pst_order_next_due(struct pst_tx *tx, int64_t *ret_at_ms, struct pst_err *err)
+int pst_order_next_due(struct pst_tx *tx, enum pst_lane lane, int64_t *ret_at_ms,
+                       struct pst_err *err)
 {
-    return pst_number(tx, &stmts[NEXT], ret_at_ms, err);
+    return pst_number(tx, &stmts[NEXT], ret_at_ms, err, pst_t(lanes[lane]));
 }
 
 /* ---- writing ---- */
@@ -211,24 +220,24 @@ int pst_order_next_due(struct pst_tx *tx, int64_t *ret_at_ms, struct pst_err *er
 int pst_order_insert(struct pst_tx *tx, struct pst_order_row *o, struct pst_err *err)
 {
     pst_record_new(tx, o->id, &o->created_at_ms);
-    int rc = pst_change(tx, &stmts[INSERT], PST_CONFLICT, err, pst_t(o->id), pst_t(o->domain_id),
-                        pst_t(o->account_id), pst_t(o->name), pst_t(o->state),
-                        pst_t(o->certificate_id), pst_i(o->run_at_ms), pst_i(o->wait_rev),
-                        pst_i(o->lease_token), pst_i(o->attempt), pst_i(o->created_at_ms),
-                        pst_i(o->ended_at_ms), pst_t(o->order_url), pst_t(o->problem),
-                        pst_t(o->detail), pst_b(o->sealed.data, o->sealed.len),
-                        pst_tn(pst_buf_cstr(&o->data), o->data.len));
+    int rc = pst_change(
+        tx, &stmts[INSERT], PST_CONFLICT, err, pst_t(o->id), pst_t(o->domain_id),
+        pst_t(o->account_id), pst_t(o->name), pst_t(o->state), pst_t(o->certificate_id),
+        pst_i(o->run_at_ms), pst_i(o->wait_rev), pst_i(o->lease_token), pst_i(o->attempt),
+        pst_i(o->created_at_ms), pst_i(o->ended_at_ms), pst_t(o->order_url), pst_t(o->problem),
+        pst_t(o->detail), pst_t(lanes[o->lane]), pst_b(o->sealed.data, o->sealed.len),
+        pst_tn(pst_buf_cstr(&o->data), o->data.len));
     tx->wake |= rc == PST_OK;
     return rc;
 }
 
-int pst_order_claim(struct pst_tx *tx, int64_t now_ms, int64_t lease_ms, struct pst_order_row *ret,
-                    struct pst_err *err)
+int pst_order_claim(struct pst_tx *tx, enum pst_lane lane, int64_t now_ms, int64_t lease_ms,
+                    struct pst_order_row *ret, struct pst_err *err)
 {
     auto_(pst_rows_free) struct pst_rows *rows = NULL;
 
     int rc = pst_one(tx, &stmts[CLAIM_ONE], &rows, err, pst_t(tx->store->node), pst_i(lease_ms),
-                     pst_i(now_ms));
+                     pst_i(now_ms), pst_t(lanes[lane]));
     if (rc != PST_OK)
         return rc;
     rc = pst_db_exec(tx->db, &stmts[TAKE_TURN], NULL, err,
@@ -241,13 +250,13 @@ int pst_order_save(struct pst_tx *tx, const struct pst_order_row *o, bool releas
 {
     bool keep = !release && o->ended_at_ms == 0;
 
-    int rc = pst_change(tx, &stmts[SAVE_ROW], PST_CONFLICT, err, pst_t(o->account_id),
-                        pst_t(o->name), pst_t(o->state), pst_t(o->certificate_id),
-                        pst_i(o->run_at_ms), pst_i(o->wait_rev), pst_i(o->attempt),
-                        pst_i(o->ended_at_ms), pst_t(o->order_url), pst_t(o->problem),
-                        pst_t(o->detail), pst_b(o->sealed.data, o->sealed.len),
-                        pst_tn(pst_buf_cstr(&o->data), o->data.len), pst_i(keep), pst_i(lease_ms),
-                        pst_t(o->id), pst_i(o->lease_token));
+    int rc = pst_change(
+        tx, &stmts[SAVE_ROW], PST_CONFLICT, err, pst_t(o->account_id), pst_t(o->name),
+        pst_t(o->state), pst_t(o->certificate_id), pst_i(o->run_at_ms), pst_i(o->wait_rev),
+        pst_i(o->attempt), pst_i(o->ended_at_ms), pst_t(o->order_url), pst_t(o->problem),
+        pst_t(o->detail), pst_t(lanes[o->lane]), pst_b(o->sealed.data, o->sealed.len),
+        pst_tn(pst_buf_cstr(&o->data), o->data.len), pst_i(keep), pst_i(lease_ms), pst_t(o->id),
+        pst_i(o->lease_token));
     tx->wake |= rc == PST_OK && !keep;
     return rc;
 }

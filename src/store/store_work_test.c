@@ -25,7 +25,7 @@ struct claim {
 TX(claim)
 {
     struct claim *c = arg;
-    return pst_order_claim(tx, c->now_ms, c->lease_ms, &c->row, err);
+    return pst_order_claim(tx, PST_LANE_CA, c->now_ms, c->lease_ms, &c->row, err);
 }
 
 struct save {
@@ -235,7 +235,7 @@ TX(free_stale)
 
 TX(next_due)
 {
-    return pst_order_next_due(tx, arg, err);
+    return pst_order_next_due(tx, PST_LANE_CA, arg, err);
 }
 
 TX(wake_all)

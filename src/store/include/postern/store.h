@@ -265,6 +265,12 @@ struct pst_domain {
     int64_t acme_cert;       /* number of the ACME certificate in the ladder, 0: none */
     int64_t custom_cert;     /* number of the uploaded certificate, 0: none */
     int64_t acme_seen_at_ms; /* when an edge was first seen serving its ACME certificate */
+    char acme_method[24];    /* "http-01", "dns-01:manual", "dns-01:delegation", "dns-01:provider",
+                                "dns-persist-01"; "": not decided yet */
+    char acme_dns_fqdn[PST_NAME_SIZE]; /* the TXT record to be made by hand; "": none */
+    char acme_dns_value[64];
+    int64_t acme_dns_until;   /* end of the CA's order that the value belongs to, Unix seconds */
+    char acme_dns_error[512]; /* JSON: what is wrong with the provider's variables; "": nothing */
     int64_t created_at_ms, updated_at_ms;
 };
 
@@ -429,6 +435,10 @@ int pst_account_update(struct pst_tx *tx, const struct pst_account *a, struct ps
 
 /* ---- orders ---- */
 
+/* Which workers run an order's next step.  What talks to hosts that tenants name has its own, so
+ * that no slow host of theirs holds up the CA. */
+enum pst_lane { PST_LANE_CA, PST_LANE_DNS, PST_LANE__COUNT };
+
 /* The state machine belongs to order/; the store only keeps its row.  At most one open order
  * (ended_at_ms = 0) per domain. */
 struct pst_order_row {
@@ -445,7 +455,8 @@ struct pst_order_row {
     int64_t created_at_ms, ended_at_ms;
     char order_url[2048]; /* "" until the CA has answered newOrder */
     char problem[96];
-    char detail[400];      /* what went wrong or is waited for */
+    char detail[400]; /* what went wrong or is waited for */
+    enum pst_lane lane;
     struct pst_buf sealed; /* the certificate's key, sealed under ("certificate", certificate_id) */
     struct pst_buf data;   /* JSON of order/ */
 };
@@ -453,10 +464,10 @@ void pst_order_row_deinit(struct pst_order_row *o);
 
 /* PST_CONFLICT: the domain has an open order. */
 int pst_order_insert(struct pst_tx *tx, struct pst_order_row *o, struct pst_err *err);
-/* Lease one due open order for `lease_ms` by the database's clock; tenants take turns.
+/* Lease one due open order of the lane for `lease_ms` by the database's clock; tenants take turns.
  * PST_NOTFOUND: nothing is due. */
-int pst_order_claim(struct pst_tx *tx, int64_t now_ms, int64_t lease_ms, struct pst_order_row *ret,
-                    struct pst_err *err);
+int pst_order_claim(struct pst_tx *tx, enum pst_lane lane, int64_t now_ms, int64_t lease_ms,
+                    struct pst_order_row *ret, struct pst_err *err);
 /* Save all fields if `lease_token` is still the row's; `release` ends the lease, otherwise it is
  * prolonged by `lease_ms`.  PST_CONFLICT: somebody else has it, nothing was changed. */
 int pst_order_save(struct pst_tx *tx, const struct pst_order_row *o, bool release, int64_t lease_ms,
@@ -470,8 +481,9 @@ int pst_order_open_of(struct pst_tx *tx, const char *domain_id, struct pst_order
 int pst_order_each_of(struct pst_tx *tx, const char *domain_id, size_t limit,
                       int (*fn)(const struct pst_order_row *o, void *arg), void *arg,
                       struct pst_err *err);
-/* Earliest run_at_ms of unleased open orders, 0: none. */
-int pst_order_next_due(struct pst_tx *tx, int64_t *ret_at_ms, struct pst_err *err);
+/* Earliest run_at_ms of the lane's unleased open orders, 0: none. */
+int pst_order_next_due(struct pst_tx *tx, enum pst_lane lane, int64_t *ret_at_ms,
+                       struct pst_err *err);
 /* Free the leases of this node's earlier boots. */
 int pst_order_free_stale(struct pst_tx *tx, int64_t *ret_n, struct pst_err *err);
 /* Make the open orders of an account (all when NULL) due at once, e.g. when the CA is back. */
