@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <postern/acme.h>
+#include <postern/answers.h>
 #include <postern/api.h>
 #include <postern/event.h>
 #include <postern/feed.h>
@@ -48,6 +49,8 @@ static int sweep_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     int64_t removed;
 
     int rc = pst_challenge_sweep(tx, now, err);
+    if (rc >= 0)
+        rc = pst_dns_answer_sweep(tx, now, err);
     if (rc >= 0)
         rc = pst_certificate_sweep(tx, now - CERT_KEEP_S * 1000LL, &removed, err);
     if (rc >= 0)

@@ -12,7 +12,7 @@ struct call {
     pst_tx_fn *fn;
     void *arg;
     int64_t rev; /* of the run that was committed */
-    bool wake;
+    bool wake, answers;
 };
 
 static int run_write(struct pst_dbtx *db, void *arg, struct pst_err *err)
@@ -22,7 +22,10 @@ static int run_write(struct pst_dbtx *db, void *arg, struct pst_err *err)
 
     int rc = c->fn(&tx, c->arg, err);
     if (rc == PST_OK)
+        rc = pst_answers_flush(&tx, err);
+    if (rc == PST_OK)
         rc = pst_touch_flush(&tx, err);
+    c->answers = tx.answers;
     c->rev = tx.rev;
     c->wake = tx.wake;
     pst_free(tx.touched);
@@ -39,6 +42,8 @@ int pst_store_write(struct pst_store *s, pst_tx_fn *fn, void *arg, int64_t *ret_
         return rc;
     if (s->on_commit && (c.rev || c.wake))
         s->on_commit(s->on_commit_arg, c.rev);
+    if (s->on_answers && c.answers)
+        s->on_answers(s->on_answers_arg);
     if (ret_rev)
         *ret_rev = c.rev;
     return PST_OK;
@@ -66,6 +71,12 @@ void pst_store_on_commit(struct pst_store *s, pst_store_commit_fn *fn, void *arg
     s->on_commit_arg = arg;
 }
 
+void pst_store_on_answers(struct pst_store *s, pst_store_answers_fn *fn, void *arg)
+{
+    s->on_answers = fn;
+    s->on_answers_arg = arg;
+}
+
 struct pst_store *pst_tx_store(struct pst_tx *tx)
 {
     return tx->store;
@@ -91,13 +102,13 @@ struct pst_keyring *pst_store_keys(struct pst_store *s)
 static void collect_sets(struct pst_store *s)
 {
     const struct pst_stmt_set *const all[] = {
-        &pst_store_sql_account,     &pst_store_sql_app,       &pst_store_sql_budget,
-        &pst_store_sql_certificate, &pst_store_sql_challenge, &pst_store_sql_domain,
-        &pst_store_sql_edge,        &pst_store_sql_event,     &pst_store_sql_figures,
-        &pst_store_sql_feed,        &pst_store_sql_keys,      &pst_store_sql_meta,
-        &pst_store_sql_order,       &pst_store_sql_platform,  &pst_store_sql_request,
-        &pst_store_sql_ticket,      &pst_store_sql_touch,     &pst_store_sql_user,
-        &pst_store_sql_variable,    &pst_store_sql_webhook,
+        &pst_store_sql_account, &pst_store_sql_answer,      &pst_store_sql_app,
+        &pst_store_sql_budget,  &pst_store_sql_certificate, &pst_store_sql_challenge,
+        &pst_store_sql_domain,  &pst_store_sql_edge,        &pst_store_sql_event,
+        &pst_store_sql_figures, &pst_store_sql_feed,        &pst_store_sql_keys,
+        &pst_store_sql_meta,    &pst_store_sql_order,       &pst_store_sql_platform,
+        &pst_store_sql_request, &pst_store_sql_ticket,      &pst_store_sql_touch,
+        &pst_store_sql_user,    &pst_store_sql_variable,    &pst_store_sql_webhook,
     };
     _Static_assert(PST_ARRAY_N(all) == PST_STORE_SETS, "a table was added?");
 

@@ -2,6 +2,7 @@
 #ifndef POSTERN_STORE_INTERNAL_H
 #define POSTERN_STORE_INTERNAL_H
 
+#include <postern/answers.h>
 #include <postern/base.h>
 #include <postern/db.h>
 #include <postern/store.h>
@@ -19,11 +20,12 @@ struct pst_tx {
     bool write;
     struct pst_touch *touched;
     size_t touched_n, touched_cap;
-    bool wake;   /* some order or domain has a new due time */
-    int64_t rev; /* feed revision made, 0: none */
+    bool wake;    /* some order or domain has a new due time */
+    bool answers; /* the DNS answers changed */
+    int64_t rev;  /* feed revision made, 0: none */
 };
 
-enum { PST_STORE_SETS = 20 };
+enum { PST_STORE_SETS = 21 };
 
 struct pst_store {
     struct pst_db *db;
@@ -34,18 +36,20 @@ struct pst_store {
     struct pst_rand *rand;
     pst_store_commit_fn *on_commit;
     void *on_commit_arg;
+    pst_store_answers_fn *on_answers;
+    void *on_answers_arg;
 };
 
 /* Statements of each file: `static const struct pst_stmt stmts[]` by an enum of the file's own,
  * and this for the table of tables in store.c. */
 #define PST_STORE_SQL(file)                                                                        \
     const struct pst_stmt_set pst_store_sql_##file = {stmts, PST_ARRAY_N(stmts)}
-extern const struct pst_stmt_set pst_store_sql_account, pst_store_sql_app, pst_store_sql_budget,
-    pst_store_sql_certificate, pst_store_sql_challenge, pst_store_sql_domain, pst_store_sql_edge,
-    pst_store_sql_event, pst_store_sql_figures, pst_store_sql_feed, pst_store_sql_keys,
-    pst_store_sql_meta, pst_store_sql_order, pst_store_sql_platform, pst_store_sql_request,
-    pst_store_sql_ticket, pst_store_sql_touch, pst_store_sql_user, pst_store_sql_variable,
-    pst_store_sql_webhook;
+extern const struct pst_stmt_set pst_store_sql_account, pst_store_sql_answer, pst_store_sql_app,
+    pst_store_sql_budget, pst_store_sql_certificate, pst_store_sql_challenge, pst_store_sql_domain,
+    pst_store_sql_edge, pst_store_sql_event, pst_store_sql_figures, pst_store_sql_feed,
+    pst_store_sql_keys, pst_store_sql_meta, pst_store_sql_order, pst_store_sql_platform,
+    pst_store_sql_request, pst_store_sql_ticket, pst_store_sql_touch, pst_store_sql_user,
+    pst_store_sql_variable, pst_store_sql_webhook;
 
 extern const struct pst_migration pst_store_migrations[];
 extern const size_t pst_store_migrations_n;
@@ -63,6 +67,11 @@ int pst_touch_num(struct pst_tx *tx, const char *kind, int64_t num, bool deleted
 int pst_touch_flush(struct pst_tx *tx, struct pst_err *err);
 /* Epoch and revision 0 of a new database. */
 int pst_touch_init(struct pst_tx *tx, struct pst_err *err);
+
+/* ---- DNS answers ---- */
+
+/* At the end of a transaction: a new version if it changed them. */
+int pst_answers_flush(struct pst_tx *tx, struct pst_err *err);
 
 /* ---- names ---- */
 
