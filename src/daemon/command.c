@@ -103,7 +103,7 @@ static int write_conf(struct daemon *d, struct pst_err *err)
     pst_conf_write_sample(&pst_conf_posternd, &b);
     int rc = pst_buf_check(&b, "the configuration", err);
     if (rc == PST_OK)
-        rc = pst_io_create_file(d->conf_path, b.data, b.len, 0640, err);
+        rc = pst_io_create_file(d->cli.path, b.data, b.len, 0640, err);
     return rc == PST_CONFLICT ? PST_OK : rc;
 }
 

@@ -18,7 +18,7 @@ enum { EDGE_ADDRESSES_MAX = 64, PROBE_KEY_LEN = 32 };
 /* What the whole process shares.  Made by main(), gone at its end. */
 struct daemon {
     struct pst_conf *conf;
-    const char *conf_path;
+    struct pst_conf_cli cli;
     struct pst_keyring *keys;
     struct pst_store *store;
     char node[160];

@@ -21,21 +21,8 @@ static const struct {
     {"dns", pst_command_dns, true},
 };
 
-enum { SETS_MAX = 64 };
-
-struct cli {
-    const char *conf_path;
-    const char *sets[SETS_MAX]; /* section.key=value */
-    size_t sets_n;
-    bool check;
-    bool sample;
-};
-
 static const struct option flags[] = {
-    {"config", required_argument, NULL, 'c'},
-    {"set", required_argument, NULL, 's'},
-    {"check-config", no_argument, NULL, 'k'},
-    {"sample-config", no_argument, NULL, 'S'},
+    PST_CONF_CLI_OPTIONS,
     {"version", no_argument, NULL, 'V'},
     {"help", no_argument, NULL, 'h'},
     {0},
@@ -72,28 +59,12 @@ static void version(void)
 }
 
 /* False: stop with *status. */
-static bool parse(int argc, char **argv, struct cli *cli, int *status)
+static bool parse(int argc, char **argv, struct pst_conf_cli *cli, int *status)
 {
     int c;
     *status = EXIT_SUCCESS;
     while ((c = getopt_long(argc, argv, "+c:s:hV", flags, NULL)) != -1) {
         switch (c) {
-        case 'c':
-            cli->conf_path = optarg;
-            break;
-        case 's':
-            if (cli->sets_n == SETS_MAX) {
-                *status = usage();
-                return false;
-            }
-            cli->sets[cli->sets_n++] = optarg;
-            break;
-        case 'k':
-            cli->check = true;
-            break;
-        case 'S':
-            cli->sample = true;
-            break;
         case 'V':
             version();
             return false;
@@ -101,6 +72,8 @@ static bool parse(int argc, char **argv, struct cli *cli, int *status)
             fputs(help, stdout);
             return false;
         default:
+            if (pst_conf_cli_take(cli, c, optarg) == PST_OK)
+                break;
             *status = usage();
             return false;
         }
@@ -108,33 +81,13 @@ static bool parse(int argc, char **argv, struct cli *cli, int *status)
     return true;
 }
 
-static int apply_set(struct pst_conf *conf, const char *set, struct pst_err *err)
+static int configure(struct daemon *d, struct pst_err *err)
 {
-    char key[128];
-    const char *eq = strchr(set, '=');
-
-    if (!eq || (size_t)(eq - set) >= sizeof key)
-        return pst_fail(err, PST_ECONFIG, "--set wants KEY=VALUE, not \"%s\"", set);
-    memcpy(key, set, (size_t)(eq - set));
-    key[eq - set] = '\0';
-    return pst_conf_set(conf, key, eq + 1, err);
-}
-
-static int configure(struct daemon *d, const struct cli *cli, bool may_be_missing,
-                     struct pst_err *err)
-{
-    struct pst_buf probe = PST_BUF(256 * 1024);
-    bool missing = may_be_missing && pst_io_read_file(d->conf_path, &probe, err) == PST_NOTFOUND;
-    pst_buf_deinit(&probe);
-
-    int rc = missing ? pst_conf_new_default(&d->conf, &pst_conf_posternd, err)
-                     : pst_conf_load(&d->conf, d->conf_path, &pst_conf_posternd, err);
-    for (size_t i = 0; i < cli->sets_n && rc == PST_OK; i++)
-        rc = apply_set(d->conf, cli->sets[i], err);
+    int rc = pst_conf_cli_load(&d->conf, &d->cli, &pst_conf_posternd, err);
     return rc == PST_OK ? pst_daemon_set_logging(d, err) : rc;
 }
 
-static int run(struct daemon *d, const struct cli *cli, int argc, char **argv)
+static int run(struct daemon *d, int argc, char **argv)
 {
     struct pst_err err = {0};
     size_t command = PST_ARRAY_N(commands);
@@ -147,13 +100,13 @@ static int run(struct daemon *d, const struct cli *cli, int argc, char **argv)
         fprintf(stderr, "posternd: there is no command \"%s\"\n", argv[0]);
         return usage();
     }
-    bool may_be_missing = argc > 0 && commands[command].conf_may_be_missing;
-    if (configure(d, cli, may_be_missing, &err) != PST_OK) {
+    d->cli.may_be_missing = argc > 0 && commands[command].conf_may_be_missing;
+    if (configure(d, &err) != PST_OK) {
         fprintf(stderr, "posternd: %s\n", err.text);
         return EXIT_FAILURE;
     }
-    if (cli->check) {
-        printf("%s: all settings are good\n", d->conf_path);
+    if (d->cli.check) {
+        printf("%s: all settings are good\n", d->cli.path);
         return EXIT_SUCCESS;
     }
     if (pst_crypto_init(true, &err) != PST_OK) {
@@ -165,23 +118,17 @@ static int run(struct daemon *d, const struct cli *cli, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct cli cli = {.conf_path = default_conf};
-    struct daemon d = {.parts = PTHREAD_MUTEX_INITIALIZER};
+    struct daemon d = {.cli = {.path = default_conf}, .parts = PTHREAD_MUTEX_INITIALIZER};
     int status;
 
     /* The process that reads uploads: nothing of what follows is its business. */
     if (argc == 2 && !strcmp(argv[1], "--role=parse"))
         return pst_cert_parse_child_main();
-    if (!parse(argc, argv, &cli, &status))
+    if (!parse(argc, argv, &d.cli, &status))
         return status;
-    if (cli.sample) {
-        auto_buf struct pst_buf b = PST_BUF(256 * 1024);
-        pst_conf_write_sample(&pst_conf_posternd, &b);
-        fputs(pst_buf_cstr(&b), stdout);
-        return EXIT_SUCCESS;
-    }
-    d.conf_path = cli.conf_path;
-    status = run(&d, &cli, argc - optind, argv + optind);
+    if (d.cli.sample)
+        return pst_conf_print_sample(&pst_conf_posternd) == PST_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+    status = run(&d, argc - optind, argv + optind);
     pst_conf_free(d.conf);
     return status;
 }

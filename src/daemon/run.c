@@ -245,7 +245,7 @@ static void reload(struct daemon *d)
     auto_buf struct pst_buf keys = PST_BUF(16 * 1024);
     struct pst_err err = {0};
 
-    if (pst_conf_load(&fresh, d->conf_path, &pst_conf_posternd, &err) != PST_OK ||
+    if (pst_conf_cli_load(&fresh, &d->cli, &pst_conf_posternd, &err) != PST_OK ||
         pst_log_set_levels(pst_conf_text(fresh, PST_CONF_LOG_LEVEL), &err) != PST_OK) {
         pst_log_err(LOG, "the configuration was not reloaded", &err);
         return;

@@ -14,26 +14,21 @@
 
 static const char default_conf[] = "/etc/postern-edge/postern-edged.conf";
 
-enum { EXIT_USAGE = 2, EXIT_NOTHING = 3, SETS_MAX = 64, HOST_SIZE = 256 };
+enum { EXIT_USAGE = 2, EXIT_NOTHING = 3, HOST_SIZE = 256 };
 
 struct cli {
-    const char *conf_path;
-    const char *sets[SETS_MAX]; /* section.key=value */
-    size_t sets_n;
+    struct pst_conf_cli settings;
     const char *token_file;
-    bool check, sample, json;
+    bool json;
     struct pst_conf *conf;
     struct pst_edged_opts opts;
     char host[HOST_SIZE];
 };
 
 static const struct option flags[] = {
-    {"config", required_argument, NULL, 'c'},
-    {"set", required_argument, NULL, 's'},
+    PST_CONF_CLI_OPTIONS,
     {"token-file", required_argument, NULL, 't'},
     {"json", no_argument, NULL, 'j'},
-    {"check-config", no_argument, NULL, 'k'},
-    {"sample-config", no_argument, NULL, 'S'},
     {"version", no_argument, NULL, 'V'},
     {"help", no_argument, NULL, 'h'},
     {0},
@@ -86,7 +81,7 @@ static void reload(const struct cli *cli, struct pst_edged *e)
     auto_(pst_conf_free) struct pst_conf *fresh = NULL;
     struct pst_err err = {0};
 
-    int rc = pst_conf_load(&fresh, cli->conf_path, &pst_conf_edged, &err);
+    int rc = pst_conf_cli_load(&fresh, &cli->settings, &pst_conf_edged, &err);
     if (rc == PST_OK)
         rc = pst_log_set_levels(pst_conf_text(fresh, PST_CONF_LOG_LEVEL), &err);
     if (rc != PST_OK) {
@@ -241,27 +236,11 @@ static bool parse(int argc, char **argv, struct cli *cli, int *status)
     *status = EXIT_SUCCESS;
     while ((c = getopt_long(argc, argv, "c:s:hV", flags, NULL)) != -1) {
         switch (c) {
-        case 'c':
-            cli->conf_path = optarg;
-            break;
-        case 's':
-            if (cli->sets_n == SETS_MAX) {
-                *status = usage("too many --set");
-                return false;
-            }
-            cli->sets[cli->sets_n++] = optarg;
-            break;
         case 't':
             cli->token_file = optarg;
             break;
         case 'j':
             cli->json = true;
-            break;
-        case 'k':
-            cli->check = true;
-            break;
-        case 'S':
-            cli->sample = true;
             break;
         case 'V':
             printf("postern-edged %s\n", PST_VERSION);
@@ -270,23 +249,13 @@ static bool parse(int argc, char **argv, struct cli *cli, int *status)
             fputs(help, stdout);
             return false;
         default:
+            if (pst_conf_cli_take(&cli->settings, c, optarg) == PST_OK)
+                break;
             *status = usage(NULL);
             return false;
         }
     }
     return true;
-}
-
-static int apply_set(struct pst_conf *conf, const char *set, struct pst_err *err)
-{
-    char key[128];
-    const char *eq = strchr(set, '=');
-
-    if (!eq || (size_t)(eq - set) >= sizeof key)
-        return pst_fail(err, PST_ECONFIG, "--set wants KEY=VALUE, not \"%s\"", set);
-    memcpy(key, set, (size_t)(eq - set));
-    key[eq - set] = '\0';
-    return pst_conf_set(conf, key, eq + 1, err);
 }
 
 static int edge_name(struct cli *cli, struct pst_err *err)
@@ -307,10 +276,8 @@ static int edge_name(struct cli *cli, struct pst_err *err)
 
 static int configure(struct cli *cli, struct pst_err *err)
 {
-    int rc = pst_conf_load(&cli->conf, cli->conf_path, &pst_conf_edged, err);
+    int rc = pst_conf_cli_load(&cli->conf, &cli->settings, &pst_conf_edged, err);
 
-    for (size_t i = 0; i < cli->sets_n && rc == PST_OK; i++)
-        rc = apply_set(cli->conf, cli->sets[i], err);
     if (rc == PST_OK)
         rc = pst_log_set_levels(pst_conf_text(cli->conf, PST_CONF_LOG_LEVEL), err);
     if (rc == PST_OK)
@@ -350,29 +317,20 @@ static int dispatch(struct cli *cli, int argc, char **argv)
     return usage(NULL);
 }
 
-static int sample(void)
-{
-    auto_buf struct pst_buf b = PST_BUF(256 * 1024);
-
-    pst_conf_write_sample(&pst_conf_edged, &b);
-    fputs(pst_buf_cstr(&b), stdout);
-    return EXIT_SUCCESS;
-}
-
 int pst_edged_main(int argc, char **argv)
 {
-    struct cli cli = {.conf_path = default_conf};
+    struct cli cli = {.settings = {.path = default_conf}};
     struct pst_err err = {0};
     int status;
 
     if (!parse(argc, argv, &cli, &status))
         return status;
-    if (cli.sample)
-        return sample();
+    if (cli.settings.sample)
+        return pst_conf_print_sample(&pst_conf_edged) == PST_OK ? EXIT_SUCCESS : EXIT_FAILURE;
     if (configure(&cli, &err) != PST_OK) {
         status = failed(&err);
-    } else if (cli.check) {
-        printf("%s: all settings are good\n", cli.conf_path);
+    } else if (cli.settings.check) {
+        printf("%s: all settings are good\n", cli.settings.path);
     } else if (pst_crypto_init(true, &err) != PST_OK) {
         status = failed(&err);
     } else {

@@ -117,6 +117,38 @@ void pst_conf_restart_keys(const struct pst_conf *running, const struct pst_conf
 /* A file with every setting, its text and its default, all commented out. */
 void pst_conf_write_sample(const struct pst_conf_table *table, struct pst_buf *to);
 
+/* ---- the command line of a program with settings ---- */
+
+enum { PST_CONF_SETS_MAX = 64, PST_CONF_OPTION_CHECK = 'k', PST_CONF_OPTION_SAMPLE = 'S' };
+
+/* Points into argv. */
+struct pst_conf_cli {
+    const char *path;                    /* --config */
+    const char *sets[PST_CONF_SETS_MAX]; /* --set, in their order */
+    size_t sets_n;
+    bool check, sample;  /* --check-config, --sample-config */
+    bool may_be_missing; /* without a file the defaults count */
+};
+
+/* Rows for getopt_long(), whose short options are "c:s:". */
+#define PST_CONF_CLI_OPTIONS                                                                       \
+    {"config", required_argument, NULL, 'c'}, {"set", required_argument, NULL, 's'},               \
+        {"check-config", no_argument, NULL, PST_CONF_OPTION_CHECK},                                \
+    {                                                                                              \
+        "sample-config", no_argument, NULL, PST_CONF_OPTION_SAMPLE                                 \
+    }
+
+/* What getopt_long() gave.  PST_OK; PST_NOTFOUND: the option is the program's own; PST_REFUSED: one
+ * --set too many. */
+int pst_conf_cli_take(struct pst_conf_cli *cli, int option, const char *arg);
+
+/* The file, then each --set over it, at the start and at a reload.  As pst_conf_load(). */
+int pst_conf_cli_load(struct pst_conf **ret, const struct pst_conf_cli *cli,
+                      const struct pst_conf_table *table, struct pst_err *err);
+
+/* pst_conf_write_sample() to stdout.  PST_OK or PST_ESYS. */
+int pst_conf_print_sample(const struct pst_conf_table *table);
+
 /* The items of an mdoc list (between .Bl -tag and .El) for postern.conf(5). */
 void pst_conf_write_man(const struct pst_conf_table *table, struct pst_buf *to);
 
