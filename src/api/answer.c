@@ -29,6 +29,15 @@ int pst_answer_json(struct pst_answer *a, int status, struct pst_json *json, str
     return pst_json_write(json, &a->body, err);
 }
 
+int pst_answer_text(struct pst_answer *a, int status, struct pst_buf *text)
+{
+    pst_answer_reset(a);
+    a->status = status;
+    a->body = *text;
+    *text = (struct pst_buf){0};
+    return PST_OK;
+}
+
 int pst_answer_empty(struct pst_answer *a, int status)
 {
     pst_answer_reset(a);

@@ -49,6 +49,8 @@ void pst_answer_reset(struct pst_answer *a);
 
 /* Take `json` (may be NULL: no memory) as the body of an answer.  PST_OK or PST_ENOMEM. */
 int pst_answer_json(struct pst_answer *a, int status, struct pst_json *json, struct pst_err *err);
+/* Take a text that is JSON already: the buffer is empty afterwards. */
+int pst_answer_text(struct pst_answer *a, int status, struct pst_buf *text);
 /* No body. */
 int pst_answer_empty(struct pst_answer *a, int status);
 /* {"error": text}.  These return PST_REFUSED (PST_ENOMEM when that fails), so that a handler can

@@ -34,9 +34,16 @@ void pst_domain_view_deinit(struct pst_domain_view *v)
 struct loader {
     struct pst_tx *tx;
     int64_t now;
+    const struct pst_view_source *source; /* NULL: the database is asked */
     struct pst_domain_view *v;
     struct pst_err *err;
 };
+
+static int get_certificate(struct loader *l, int64_t num, struct pst_certificate *ret)
+{
+    return l->source ? pst_view_source_certificate(l->source, num, ret)
+                     : pst_certificate_get(l->tx, num, ret, l->err);
+}
 
 /* Put certificate `num` on a step (0: none). */
 static int load_step(struct loader *l, enum pst_step s, int64_t num)
@@ -44,7 +51,7 @@ static int load_step(struct loader *l, enum pst_step s, int64_t num)
     struct pst_domain_view *v = l->v;
 
     v->steps[s].why = "there is none";
-    int rc = num ? pst_certificate_get(l->tx, num, &v->steps[s].cert, l->err) : PST_NOTFOUND;
+    int rc = num ? get_certificate(l, num, &v->steps[s].cert) : PST_NOTFOUND;
     if (rc == PST_NOTFOUND)
         return PST_OK;
     if (rc != PST_OK)
@@ -79,7 +86,8 @@ static int load_wildcard(struct loader *l)
     if (!parent)
         return PST_OK;
     snprintf(ascii, sizeof ascii, "*.%s", parent);
-    int rc = pst_domain_by_ascii(l->tx, ascii, &v->wildcard, l->err);
+    int rc = l->source ? pst_view_source_wildcard(l->source, ascii, &v->wildcard)
+                       : pst_domain_by_ascii(l->tx, ascii, &v->wildcard, l->err);
     if (rc == PST_OK && !pst_streq(v->wildcard.user_id, d->user_id))
         rc = PST_NOTFOUND;
     if (rc != PST_OK)
@@ -101,7 +109,11 @@ static int load_default(struct loader *l)
 {
     int64_t files = 0, local = 0;
 
-    int rc = pst_default_ladder_get(l->tx, &files, &local, l->err);
+    int rc = PST_OK;
+    if (l->source)
+        pst_view_source_default(l->source, &files, &local);
+    else
+        rc = pst_default_ladder_get(l->tx, &files, &local, l->err);
     if (rc == PST_OK)
         rc = load_step(l, PST_STEP_DEFAULT, files);
     if (rc != PST_OK || l->v->steps[PST_STEP_DEFAULT].valid || !local)
@@ -163,9 +175,10 @@ static void explain(struct pst_domain_view *v, int64_t now)
 }
 
 int pst_domain_view_load(struct pst_tx *tx, const struct pst_domain *d, int64_t now,
-                         struct pst_domain_view *ret, struct pst_err *err)
+                         const struct pst_view_source *source, struct pst_domain_view *ret,
+                         struct pst_err *err)
 {
-    struct loader l = {tx, now, ret, err};
+    struct loader l = {tx, now, source, ret, err};
 
     ret->domain = d;
     int rc = load_step(&l, PST_STEP_CUSTOM, d->custom_cert);

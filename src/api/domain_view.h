@@ -2,6 +2,7 @@
 #ifndef POSTERN_API_DOMAIN_VIEW_H
 #define POSTERN_API_DOMAIN_VIEW_H
 
+#include <postern/mem.h>
 #include <postern/status.h>
 #include <postern/store.h>
 
@@ -33,9 +34,27 @@ struct pst_domain_view {
 void pst_domain_view_deinit(struct pst_domain_view *v);
 #define auto_view __attribute__((cleanup(pst_domain_view_deinit)))
 
-/* Zero `ret` first.  now: Unix seconds.  PST_OK or negative. */
+/* What the views of an app's domains are made of, read at once: a list would otherwise ask the
+ * database several times for each of its domains. */
+struct pst_view_source;
+/* PST_OK or negative.  Free with pst_view_source_free(). */
+int pst_view_source_load(struct pst_tx *tx, const char *app_id, struct pst_view_source **ret,
+                         struct pst_err *err);
+void pst_view_source_free(struct pst_view_source *s);
+PST_CLEANUP(struct pst_view_source, pst_view_source_free);
+/* PST_OK, PST_NOTFOUND.  What is given is a copy. */
+int pst_view_source_certificate(const struct pst_view_source *s, int64_t num,
+                                struct pst_certificate *ret);
+int pst_view_source_wildcard(const struct pst_view_source *s, const char *ascii,
+                             struct pst_domain *ret);
+void pst_view_source_default(const struct pst_view_source *s, int64_t *ret_files,
+                             int64_t *ret_local);
+
+/* Zero `ret` first.  now: Unix seconds.  source: of the domain's app, or NULL.  PST_OK or
+ * negative. */
 int pst_domain_view_load(struct pst_tx *tx, const struct pst_domain *d, int64_t now,
-                         struct pst_domain_view *ret, struct pst_err *err);
+                         const struct pst_view_source *source, struct pst_domain_view *ret,
+                         struct pst_err *err);
 
 /* The Domain object of the platform API (section 3).  PST_OK or negative. */
 int pst_domain_json(struct pst_tx *tx, const struct pst_domain_view *v, struct pst_json **ret,

@@ -1,23 +1,22 @@
 /* domains.c - the names that customers bring. */
 #include "api_internal.h"
 
-#include <stdio.h>
-#include <string.h>
-
-#include <postern/conf.h>
-#include <postern/name.h>
-
+#include "domain_add.h"
 #include "domain_view.h"
 #include "uploads.h"
+
+/* Of one app's list: what is listed, and its text. */
+enum { LIST_MAX = 30000, LIST_BYTES_MAX = 64 * 1024 * 1024 };
 
 /* ---- answers ---- */
 
 static int view_json(struct pst_req *req, struct pst_tx *tx, const struct pst_domain *d,
-                     struct pst_json **ret, struct pst_err *err)
+                     const struct pst_view_source *source, struct pst_json **ret,
+                     struct pst_err *err)
 {
     auto_view struct pst_domain_view v = {0};
 
-    int rc = pst_domain_view_load(tx, d, pst_now(req->api->opts.clock), &v, err);
+    int rc = pst_domain_view_load(tx, d, pst_now(req->api->opts.clock), source, &v, err);
     return rc == PST_OK ? pst_domain_json(tx, &v, ret, err) : rc;
 }
 
@@ -29,7 +28,7 @@ static int answer_domain(struct pst_req *req, struct pst_tx *tx, const struct ps
     auto_(pst_json_free) struct pst_json *domain = NULL, *findings = NULL;
     auto_(pst_json_free) struct pst_json *j = pst_json_object();
 
-    int rc = view_json(req, tx, d, &domain, err);
+    int rc = view_json(req, tx, d, NULL, &domain, err);
     if (rc == PST_OK && uploaded)
         rc = pst_cert_findings_json(uploaded, &findings, err);
     if (rc != PST_OK)
@@ -41,10 +40,13 @@ static int answer_domain(struct pst_req *req, struct pst_tx *tx, const struct ps
     return PST_OK;
 }
 
+/* The list is written as text at once: as a tree a long one would take ten times the memory. */
 struct listing {
     struct pst_req *req;
     struct pst_tx *tx;
-    struct pst_json *list;
+    const struct pst_view_source *source;
+    struct pst_buf *to;
+    size_t n;
     struct pst_err *err;
 };
 
@@ -53,31 +55,49 @@ static int list_domain(const struct pst_domain *d, void *arg)
     struct listing *l = arg;
     auto_(pst_json_free) struct pst_json *j = NULL;
 
-    int rc = view_json(l->req, l->tx, d, &j, l->err);
+    int rc = view_json(l->req, l->tx, d, l->source, &j, l->err);
     if (rc != PST_OK)
         return rc;
-    return pst_json_push(l->list, pst_take(&j)) ? PST_OK : pst_fail_nomem(l->err, "the domains");
+    if (l->n++)
+        pst_buf_char(l->to, ',');
+    return pst_json_write(j, l->to, l->err);
+}
+
+static int check_length(struct pst_tx *tx, const struct pst_app *a, struct pst_answer *ans,
+                        struct pst_err *err)
+{
+    int64_t n = 0;
+
+    int rc = pst_domain_count(tx, a->id, &n, err);
+    if (rc == PST_OK && n > LIST_MAX)
+        return pst_answer_error(ans, 422,
+                                "this app has %lld domains, more than the %d that are listed at "
+                                "once: read them page by page from /v1/domains/export?app=%s",
+                                (long long)n, LIST_MAX, a->name);
+    return rc;
 }
 
 int pst_domains_list(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
                      struct pst_err *err)
 {
-    auto_(pst_json_free) struct pst_json *list = pst_json_array();
-    auto_(pst_json_free) struct pst_json *j = pst_json_object();
-    struct listing l = {req, tx, list, err};
+    auto_(pst_view_source_free) struct pst_view_source *source = NULL;
+    auto_buf struct pst_buf text = PST_BUF(LIST_BYTES_MAX);
     struct pst_app a;
 
     int rc = pst_req_app(req, tx, &a, ans, err);
+    if (rc == PST_OK)
+        rc = check_length(tx, &a, ans, err);
+    if (rc == PST_OK)
+        rc = pst_view_source_load(tx, a.id, &source, err);
     if (rc != PST_OK)
         return rc;
-    if (!list)
-        return pst_fail_nomem(err, "the domains");
+    struct listing l = {req, tx, source, &text, 0, err};
+    pst_buf_str(&text, "{\"domains\":[");
     rc = pst_domain_each(tx, a.id, list_domain, &l, err);
-    if (rc != PST_OK)
-        return rc;
-    if (!pst_json_set(j, "domains", pst_take(&list)))
-        return pst_fail_nomem(err, "the domains");
-    return pst_answer_json(ans, 200, j, err);
+    pst_buf_str(&text, "]}");
+    if (rc == PST_OK)
+        rc = pst_buf_check(&text, "the domains", err);
+    return rc == PST_OK ? pst_answer_text(ans, 200, &text) : rc;
 }
 
 int pst_domains_get(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
@@ -137,123 +157,6 @@ static int read_domain(struct pst_req *req, struct domain_body *b, struct pst_an
     return PST_OK;
 }
 
-/* ---- state ---- */
-
-/* Where a domain that needs an ACME certificate begins. */
-static void set_first_phase(struct pst_domain *d, int64_t now_ms)
-{
-    d->problem[0] = d->reason[0] = d->evidence[0] = d->record[0] = '\0';
-    d->next_try_at_ms = d->due_at_ms = d->failures = 0;
-    d->phase = d->wildcard ? PST_PHASE_MANUAL : PST_PHASE_DNS;
-    if (!d->acme_enabled)
-        return;
-    if (d->wildcard) {
-        pst_str_copy(d->problem, sizeof d->problem, "dns01-unavailable");
-        pst_str_copy(d->reason, sizeof d->reason,
-                     "Certificates for wildcard names need the DNS-01 challenge, which is not "
-                     "available yet in this version.");
-        return;
-    }
-    pst_str_copy(d->reason, sizeof d->reason, "DNS has not been looked at yet.");
-    d->next_try_at_ms = now_ms;
-}
-
-struct canonical_search {
-    char id[PST_ID_SIZE]; /* of the one that is canonical now; "" if none */
-    const char *except;
-};
-
-static int find_canonical(const struct pst_domain *d, void *arg)
-{
-    struct canonical_search *s = arg;
-
-    if (!d->canonical || pst_streq(d->id, s->except))
-        return PST_OK;
-    pst_str_copy(s->id, sizeof s->id, d->id);
-    return PST_DONE;
-}
-
-/* One canonical domain an app: the others stop being it.  The app's row is locked. */
-static int clear_canonical(struct pst_tx *tx, const char *app_id, const char *except,
-                           struct pst_err *err)
-{
-    for (;;) {
-        struct canonical_search s = {.except = except};
-        struct pst_domain other;
-        int rc = pst_domain_each(tx, app_id, find_canonical, &s, err);
-        if (rc < 0 || !s.id[0])
-            return rc < 0 ? rc : PST_OK;
-        rc = pst_domain_get(tx, s.id, &other, err);
-        if (rc == PST_OK) {
-            other.canonical = false;
-            rc = pst_domain_update(tx, &other, err);
-        }
-        if (rc != PST_OK)
-            return rc < 0 ? rc : pst_unexpected(err, rc, "the canonical domain");
-    }
-}
-
-/* ---- checks ---- */
-
-/* The names of apps are the platform's to give. */
-static int check_platform(struct pst_tx *tx, const char *ascii, struct pst_answer *ans,
-                          struct pst_err *err)
-{
-    char domain[PST_NAME_SIZE], region[PST_WORD_SIZE], suffix[PST_NAME_SIZE + 1];
-
-    int rc = pst_platform_get(tx, domain, region, err);
-    if (rc != PST_OK || !domain[0])
-        return rc;
-    snprintf(suffix, sizeof suffix, ".%s", domain);
-    if (pst_streq(ascii, domain) || pst_str_ends(ascii, suffix))
-        return pst_answer_invalid(ans, "name", "names under %s belong to the platform", domain);
-    return PST_OK;
-}
-
-static int check_name(struct pst_req *req, const struct domain_body *b, struct pst_domain *d,
-                      struct pst_answer *ans)
-{
-    unsigned flags = PST_NAME_WILDCARD;
-    struct pst_err why = {0};
-
-    if (!b->name || !*b->name)
-        return pst_answer_invalid(ans, "name", "is missing: give the name of the domain");
-    if (pst_conf_bool(req->api->set.conf, PST_CONF_NAMES_ANY_TLD))
-        flags |= PST_NAME_ANY_TLD;
-    int rc = pst_name_parse(b->name, flags, d->ascii, &why);
-    if (rc == PST_REFUSED)
-        return pst_answer_invalid(ans, "name", "%s", why.text);
-    if (rc != PST_OK)
-        return rc;
-    if (!pst_str_copy(d->name, sizeof d->name, b->name))
-        return pst_answer_invalid(ans, "name", "is too long: write it in its shorter form, %s",
-                                  d->ascii);
-    d->wildcard = pst_name_is_wildcard(d->ascii);
-    if (d->wildcard && b->canonical)
-        return pst_answer_invalid(ans, "canonical", "a wildcard domain cannot be canonical");
-    return PST_OK;
-}
-
-static int check_limit(struct pst_req *req, struct pst_tx *tx, const struct pst_app *a,
-                       struct pst_answer *ans, struct pst_err *err)
-{
-    int64_t max = a->domains_max ? a->domains_max
-                                 : pst_conf_int(req->api->set.conf, PST_CONF_APP_DOMAINS_MAX);
-    int64_t n = 0;
-
-    int rc = pst_app_lock(tx, a->id, err);
-    if (rc == PST_OK)
-        rc = pst_domain_count(tx, a->id, &n, err);
-    if (rc != PST_OK)
-        return rc;
-    if (n >= max)
-        return pst_answer_invalid(ans, "domains",
-                                  "this app has %lld domains already, and %lld are the most it may "
-                                  "have; remove one first",
-                                  (long long)n, (long long)max);
-    return PST_OK;
-}
-
 /* ---- writing ---- */
 
 /* One POST or PATCH: judged first, without a transaction, then written in one. */
@@ -298,16 +201,12 @@ static int judge_upload(struct change *c, const char *domain_id, struct pst_err 
 static int take_upload(struct pst_tx *tx, struct change *c, struct pst_domain *d,
                        struct pst_err *err)
 {
-    char until[PST_TIME_SIZE];
-
+    pst_upload_number(tx, &c->upload, d);
     int rc = pst_upload_store(tx, &c->upload, d, err);
     if (rc != PST_OK)
         return rc;
     c->ladder_moved = true;
-    pst_time_format(until, c->upload.certificate.not_after * 1000);
-    return pst_req_event(c->req, tx, "certificate.uploaded", d->app_id, d->id, err,
-                         "certificate %s was uploaded, valid until %s",
-                         c->upload.certificate.serial, until);
+    return pst_domain_upload_event(c->req, tx, d, &c->upload, err);
 }
 
 static int keep_answer(struct pst_tx *tx, struct change *c, const struct pst_domain *d,
@@ -337,48 +236,23 @@ static void begin_again(struct change *c)
     pst_answer_reset(c->ans);
 }
 
-/* ---- adding: in the transaction ---- */
-
-static int insert_domain(struct pst_tx *tx, struct change *c, struct pst_domain *d,
-                         struct pst_err *err)
-{
-    struct pst_req *req = c->req;
-    int rc = pst_domain_insert(tx, d, err);
-
-    if (rc == PST_CONFLICT)
-        return pst_answer_invalid(c->ans, "name", "has already been taken");
-    if (rc == PST_OK && d->canonical)
-        rc = clear_canonical(tx, d->app_id, d->id, err);
-    if (rc == PST_OK)
-        rc = pst_req_event(req, tx, "domain.added", d->app_id, d->id, err, "%s was added", d->name);
-    if (rc == PST_OK && c->uploads)
-        rc = take_upload(tx, c, d, err);
-    if (rc == PST_OK && c->uploads)
-        rc = pst_domain_update(tx, d, err);
-    if (rc == PST_OK)
-        rc = pst_req_effect(req, PST_DOMAIN_ADDED, d->id, d->ascii, err);
-    return rc == PST_OK ? keep_answer(tx, c, d, err) : rc;
-}
+/* ---- adding ---- */
 
 static int create_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
 {
     struct change *c = arg;
+    struct pst_adder adder = {.req = c->req, .ans = c->ans};
     struct pst_domain d = c->domain;
 
     begin_again(c);
     int rc = pst_req_app(c->req, tx, &c->app, c->ans, err);
     if (rc == PST_OK)
-        rc = check_platform(tx, d.ascii, c->ans, err);
-    if (rc == PST_OK)
-        rc = check_limit(c->req, tx, &c->app, c->ans, err);
-    if (rc != PST_OK)
-        return rc;
-    pst_str_copy(d.app_id, sizeof d.app_id, c->app.id);
-    pst_str_copy(d.user_id, sizeof d.user_id, c->app.user_id);
+        rc = pst_adder_open(&adder, tx, &c->app, err);
     d.acme_enabled = c->body.letsencrypt_enabled;
-    d.canonical = c->body.canonical;
-    set_first_phase(&d, pst_wall_ms(c->req->api->opts.clock));
-    return insert_domain(tx, c, &d, err);
+    if (rc == PST_OK)
+        rc = pst_adder_add(&adder, tx, &d, c->uploads ? &c->upload : NULL, err);
+    c->ladder_moved = c->uploads;
+    return rc == PST_OK ? keep_answer(tx, c, &d, err) : rc;
 }
 
 static int find_app_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
@@ -401,7 +275,9 @@ int pst_domains_create(struct pst_req *req, struct pst_tx *tx, struct pst_answer
     if (rc == PST_OK)
         rc = read_domain(req, &c.body, ans);
     if (rc == PST_OK)
-        rc = check_name(req, &c.body, &c.domain, ans);
+        c.domain.canonical = c.body.canonical;
+    if (rc == PST_OK)
+        rc = pst_domain_add_name(req, c.body.name, &c.domain, ans);
     if (rc == PST_OK)
         rc = judge_upload(&c, "", err);
     return rc == PST_OK ? write_and_answer(&c, create_tx, 201, err) : rc;
@@ -421,7 +297,7 @@ static int change_acme(struct pst_tx *tx, struct change *c, struct pst_domain *d
         d->due_at_ms = now_ms;
     /* With a certificate there is nothing to begin anew; its renewal keeps its date. */
     if (!d->acme_cert)
-        set_first_phase(d, now_ms);
+        pst_domain_first_phase(d, now_ms);
     else
         d->next_try_at_ms = d->acme_enabled ? d->due_at_ms : 0;
     int rc = pst_req_event(c->req, tx, "domain.acme", d->app_id, d->id, err,
@@ -436,7 +312,7 @@ static int change_canonical(struct pst_tx *tx, struct change *c, struct pst_doma
 
     d->canonical = c->body.canonical;
     if (d->canonical)
-        rc = clear_canonical(tx, d->app_id, d->id, err);
+        rc = pst_domain_sole_canonical(tx, d->app_id, d->id, err);
     if (rc != PST_OK)
         return rc;
     return pst_req_event(c->req, tx, "domain.canonical", d->app_id, d->id, err,

@@ -168,7 +168,7 @@ int pst_domains_explain(struct pst_req *req, struct pst_tx *tx, struct pst_answe
 
     int rc = pst_req_domain(req, tx, &a, &d, ans, err);
     if (rc == PST_OK)
-        rc = pst_domain_view_load(tx, &d, pst_now(req->api->opts.clock), &v, err);
+        rc = pst_domain_view_load(tx, &d, pst_now(req->api->opts.clock), NULL, &v, err);
     if (rc == PST_OK)
         rc = pst_domain_json(tx, &v, &domain, err);
     if (rc != PST_OK)

@@ -173,19 +173,23 @@ int pst_upload_prepare(struct pst_req *req, struct pst_upload *u, struct pst_err
     return pst_key_reseal(keys, &held, "certificate", c->id, &c->sealed, err);
 }
 
-int pst_upload_store(struct pst_tx *tx, struct pst_upload *u, struct pst_domain *d,
+void pst_upload_number(struct pst_tx *tx, struct pst_upload *u, struct pst_domain *d)
+{
+    /* Another one, should the transaction run again. */
+    u->certificate.num = pst_certificate_num(tx);
+    u->certificate.created_at_ms = 0;
+    d->custom_cert = u->certificate.num;
+}
+
+int pst_upload_store(struct pst_tx *tx, struct pst_upload *u, const struct pst_domain *d,
                      struct pst_err *err)
 {
     struct pst_certificate *c = &u->certificate;
 
     memcpy(c->domain_id, d->id, sizeof c->domain_id);
-    c->num = 0; /* another one, should the transaction run again */
-    c->created_at_ms = 0;
     int rc = pst_certificate_insert(tx, c, err);
     if (rc == PST_OK && u->request_id[0])
         rc = pst_request_used(tx, u->request_id, c->created_at_ms, err);
-    if (rc == PST_OK)
-        d->custom_cert = c->num;
     return rc;
 }
 

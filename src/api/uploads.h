@@ -36,8 +36,11 @@ int pst_upload_judge(struct pst_req *req, const struct pst_upload_for *to, struc
 int pst_upload_refuse(const struct pst_upload *u, struct pst_answer *ans, struct pst_err *err);
 /* Of an accepted one: make the record, with its key sealed. */
 int pst_upload_prepare(struct pst_req *req, struct pst_upload *u, struct pst_err *err);
-/* Store the record and set it on the domain, which the caller then saves. */
-int pst_upload_store(struct pst_tx *tx, struct pst_upload *u, struct pst_domain *d,
+/* Give the record a number and set it on the domain: before the domain is stored, so that nothing
+ * has been written yet when its name turns out to be taken. */
+void pst_upload_number(struct pst_tx *tx, struct pst_upload *u, struct pst_domain *d);
+/* Store the record, which has its number, for the domain. */
+int pst_upload_store(struct pst_tx *tx, struct pst_upload *u, const struct pst_domain *d,
                      struct pst_err *err);
 
 #endif

@@ -25,9 +25,15 @@
     "AND NOT EXISTS (SELECT 1 FROM domains WHERE custom_cert = num AND custom_cert > 0) "          \
     "AND NOT EXISTS (SELECT 1 FROM default_ladder WHERE files_cert = num OR local_cert = num) "
 
+/* The wildcard domains that cover names of app $1. */
+#define COVERING                                                                                   \
+    "wildcard = 1 AND ascii IN (SELECT '*.' || d.parent FROM domains d WHERE d.app_id = $1 "       \
+    "AND d.wildcard = 0)"
+
 enum {
     INSERT,
     GET,
+    OF_APP,
     LOAD,
     ISSUER_PUT,
     LINK,
@@ -55,6 +61,16 @@ static const struct pst_stmt stmts[] = {
              .sql = "SELECT " HEAD_COLS " FROM certificates WHERE num = $1",
              .args = "i",
              .cols = HEAD_TYPES},
+    [OF_APP] = {.name = "certificate.of-app",
+                .sql = "SELECT " HEAD_COLS " FROM certificates WHERE num IN ("
+                       "SELECT custom_cert FROM domains WHERE app_id = $1 UNION "
+                       "SELECT acme_cert FROM domains WHERE app_id = $1 UNION "
+                       "SELECT custom_cert FROM domains WHERE " COVERING " UNION "
+                       "SELECT acme_cert FROM domains WHERE " COVERING " UNION "
+                       "SELECT files_cert FROM default_ladder UNION "
+                       "SELECT local_cert FROM default_ladder) ORDER BY num",
+                .args = "t",
+                .cols = HEAD_TYPES},
     [LOAD] = {.name = "certificate.load",
               .sql = "SELECT " HEAD_COLS ", leaf, sealed FROM certificates WHERE num = $1",
               .args = "i",
@@ -202,12 +218,12 @@ static int put_issuer(struct pst_tx *tx, const char *certificate_id, size_t pos,
                        pst_t(key));
 }
 
-static int64_t new_num(struct pst_rand *rand)
+int64_t pst_certificate_num(struct pst_tx *tx)
 {
     uint64_t n = 0;
 
     while (n == 0) {
-        pst_rand_fill(rand, &n, sizeof n);
+        pst_rand_fill(tx->store->rand, &n, sizeof n);
         n &= INT64_MAX;
     }
     return (int64_t)n;
@@ -217,7 +233,7 @@ int pst_certificate_insert(struct pst_tx *tx, struct pst_certificate *c, struct 
 {
     pst_record_new(tx, c->id, &c->created_at_ms);
     if (c->num == 0)
-        c->num = new_num(tx->store->rand);
+        c->num = pst_certificate_num(tx);
     int rc = pst_db_exec(tx->db, &stmts[INSERT], NULL, err, pst_t(c->id), pst_i(c->num),
                          pst_t(c->domain_id), pst_t(c->origin), pst_t(c->key_type),
                          pst_t(c->sha256), pst_t(c->serial), pst_t(c->subject), pst_t(c->issuer),
@@ -302,6 +318,24 @@ int pst_certificate_get(struct pst_tx *tx, int64_t num, struct pst_certificate *
     rc = pst_reader_end(&r, "a certificate");
     if (rc == PST_OK)
         *ret = c;
+    return rc;
+}
+
+int pst_certificate_each_of_app(struct pst_tx *tx, const char *app_id,
+                                int (*fn)(const struct pst_certificate *c, void *arg), void *arg,
+                                struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_db_query(tx->db, &stmts[OF_APP], &rows, err, pst_t(app_id));
+    while (rc == PST_OK && pst_rows_next(rows)) {
+        struct pst_reader r = {.rows = rows, .err = err};
+        struct pst_certificate c = {0};
+        read_head(&r, &c);
+        rc = pst_reader_end(&r, "a certificate");
+        if (rc == PST_OK)
+            rc = fn(&c, arg);
+    }
     return rc;
 }
 

@@ -29,6 +29,8 @@ enum {
     BY_ASCII,
     BY_ASCII_LOCK,
     EACH,
+    COVERING,
+    CANONICAL,
     COUNT,
     UPDATE,
     DELETE,
@@ -75,6 +77,16 @@ static const struct pst_stmt stmts[] = {
               .sql = SELECT "WHERE app_id = $1 ORDER BY created_at_ms, id",
               .args = "t",
               .cols = TYPES},
+    [COVERING] = {.name = "domain.covering",
+                  .sql = SELECT "WHERE wildcard = 1 AND ascii IN (SELECT '*.' || d.parent "
+                                "FROM domains d WHERE d.app_id = $1 AND d.wildcard = 0) "
+                                "ORDER BY ascii",
+                  .args = "t",
+                  .cols = TYPES},
+    [CANONICAL] = {.name = "domain.canonical",
+                   .sql = SELECT "WHERE app_id = $1 AND canonical = 1 AND id <> $2 LIMIT 1",
+                   .args = "tt",
+                   .cols = TYPES},
     [COUNT] = {.name = "domain.count",
                .sql = "SELECT count(*) FROM domains WHERE app_id = $1",
                .args = "t",
@@ -243,6 +255,25 @@ int pst_domain_each(struct pst_tx *tx, const char *app_id,
 
     int rc = pst_db_query(tx->db, &stmts[EACH], &rows, err, pst_t(app_id));
     return rc == PST_OK ? each(rows, fn, arg, err) : rc;
+}
+
+int pst_domain_each_covering(struct pst_tx *tx, const char *app_id,
+                             int (*fn)(const struct pst_domain *d, void *arg), void *arg,
+                             struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_db_query(tx->db, &stmts[COVERING], &rows, err, pst_t(app_id));
+    return rc == PST_OK ? each(rows, fn, arg, err) : rc;
+}
+
+int pst_domain_canonical(struct pst_tx *tx, const char *app_id, const char *except,
+                         struct pst_domain *ret, struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_one(tx, &stmts[CANONICAL], &rows, err, pst_t(app_id), pst_t(except));
+    return rc == PST_OK ? read_domain(rows, ret, err) : rc;
 }
 
 int pst_domain_count(struct pst_tx *tx, const char *app_id, int64_t *ret_n, struct pst_err *err)

@@ -286,6 +286,13 @@ int pst_domain_by_ascii(struct pst_tx *tx, const char *ascii, struct pst_domain 
 int pst_domain_each(struct pst_tx *tx, const char *app_id,
                     int (*fn)(const struct pst_domain *d, void *arg), void *arg,
                     struct pst_err *err);
+/* The wildcard domains, whoever has them, that cover names of this app; by ascii. */
+int pst_domain_each_covering(struct pst_tx *tx, const char *app_id,
+                             int (*fn)(const struct pst_domain *d, void *arg), void *arg,
+                             struct pst_err *err);
+/* The canonical domain of an app, unless it is `except` (an id, or "").  PST_NOTFOUND. */
+int pst_domain_canonical(struct pst_tx *tx, const char *app_id, const char *except,
+                         struct pst_domain *ret, struct pst_err *err);
 int pst_domain_count(struct pst_tx *tx, const char *app_id, int64_t *ret_n, struct pst_err *err);
 /* All mutable fields.  The edges are told only when what they need changed.  Switching ACME off
  * ends an open order: whoever works on it finds its lease gone and says no more to the CA. */
@@ -336,7 +343,10 @@ void pst_certificate_deinit(struct pst_certificate *c);
  * Left to the caller: id, domain_id, sealed.  PST_OK or PST_ENOMEM. */
 int pst_certificate_fill(struct pst_certificate *c, const char *origin,
                          const struct pst_chain *chain, struct pst_err *err);
-/* Stores the certificate and its issuers (once each); copies, the record stays the caller's. */
+/* A number that no other certificate has. */
+int64_t pst_certificate_num(struct pst_tx *tx);
+/* Stores the certificate and its issuers (once each); copies, the record stays the caller's.  A
+ * number is made when it has none. */
 int pst_certificate_insert(struct pst_tx *tx, struct pst_certificate *c, struct pst_err *err);
 /* The whole record with DER and key.  PST_NOTFOUND. */
 int pst_certificate_load(struct pst_tx *tx, int64_t num, struct pst_certificate *ret,
@@ -344,6 +354,11 @@ int pst_certificate_load(struct pst_tx *tx, int64_t num, struct pst_certificate 
 /* The record without leaf, sealed and issuers. */
 int pst_certificate_get(struct pst_tx *tx, int64_t num, struct pst_certificate *ret,
                         struct pst_err *err);
+/* The same of all certificates on a ladder of one of the app's domains, by number: their own, those
+ * of wildcard domains that cover them, the platform's. */
+int pst_certificate_each_of_app(struct pst_tx *tx, const char *app_id,
+                                int (*fn)(const struct pst_certificate *c, void *arg), void *arg,
+                                struct pst_err *err);
 /* Append known issuers with that subject (pst_der_subject_sha256()) as PEM, at most 8.  Whether one
  * fits is for the caller to check.  PST_OK; PST_NOTFOUND: none. */
 int pst_issuer_known(struct pst_tx *tx, const uint8_t subject_sha256[32], struct pst_buf *ret_pem,
