@@ -117,6 +117,19 @@ static bool is_listen(const char *s)
     return is_unix(s) || (split_port(s, host) && is_address(host));
 }
 
+static bool is_address_port(const char *s)
+{
+    char host[PST_NAME_SIZE];
+
+    return split_port(s, host) && is_address(host);
+}
+
+/* The value of an issue property (RFC 8659 section 4.2), without its parameters. */
+static bool is_issuer(const char *s)
+{
+    return strcmp(s, ";") == 0 || is_name(s);
+}
+
 static bool is_url(const char *s)
 {
     size_t scheme = pst_str_starts(s, "https://") ? 8 : pst_str_starts(s, "http://") ? 7 : 0;
@@ -172,6 +185,9 @@ static const struct {
     {"label", is_label, "lower-case letters, digits and inner hyphens"},
     {"host:port", is_host_port, "a host with a port, such as 192.0.2.1:53 or [2001:db8::1]:53"},
     {"listen", is_listen, "address:port, such as 127.0.0.1:8080, or unix: with an absolute path"},
+    {"address:port", is_address_port,
+     "an IP address with a port, such as 192.0.2.1:53 or [2001:db8::1]:53"},
+    {"issuer", is_issuer, "the name of a CA, such as letsencrypt.org, or a lone ;"},
     {"url", is_url, "a URL that begins with https:// or http://"},
     {"control", is_control, "unix: with an absolute path, or a URL with https:// or http://"},
     {"database", is_database, "sqlite: with an absolute path, or postgresql://..."},

@@ -83,6 +83,11 @@ int pst_daemon_seal(void *daemon, struct pst_err *err);
 int pst_daemon_webhooks_start(struct daemon *d, struct pst_err *err);
 int pst_command_events(struct daemon *d, int argc, char **argv);
 
+/* ---- delegation.c: the zone of delegated challenges ---- */
+
+/* Do the settings of dnsd fit each other?  PST_ECONFIG with setting and mend. */
+int pst_daemon_delegation_check(const struct pst_conf *conf, struct pst_err *err);
+
 /* ---- uploads.c ---- */
 
 /* A job: warns of the end of uploaded certificates 30 and 7 days before, and when it has come. */

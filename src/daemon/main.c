@@ -84,6 +84,8 @@ static bool parse(int argc, char **argv, struct pst_conf_cli *cli, int *status)
 static int configure(struct daemon *d, struct pst_err *err)
 {
     int rc = pst_conf_cli_load(&d->conf, &d->cli, &pst_conf_posternd, err);
+    if (rc == PST_OK)
+        rc = pst_daemon_delegation_check(d->conf, err);
     return rc == PST_OK ? pst_daemon_set_logging(d, err) : rc;
 }
 

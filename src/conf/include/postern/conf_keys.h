@@ -19,6 +19,7 @@
     PST_CONF_KEYS_POSTERND(K)                                                                      \
     PST_CONF_KEYS_ACME(K)                                                                          \
     PST_CONF_KEYS_DNS(K)                                                                           \
+    PST_CONF_KEYS_DNSD(K)                                                                          \
     PST_CONF_KEYS_WEBHOOKS(K)                                                                      \
     PST_CONF_KEYS_EDGED(K)                                                                         \
     PST_CONF_KEYS_BOTH(K)
@@ -140,6 +141,32 @@ K(DNS_AZURE_TOKEN_URL, "dns.azure.token_url", POSTERND, TEXT, "url", "", 0, 2048
     "Instead of https://login.microsoftonline.com, or of the whole token endpoint there.") \
 K(DNS_GCLOUD_TOKEN_URL, "dns.gcloud.token_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \
     "Instead of Google's token endpoint.")
+
+#define PST_CONF_KEYS_DNSD(K)                                                                      \
+K(DNSD_ZONE, "dnsd.zone", POSTERND, TEXT, "name", "", 0, 190, RESTART, \
+    "The zone below which customers delegate their DNS challenges, once, by a CNAME record; it is delegated to dnsd.ns. Empty: there is none.") \
+K(DNSD_LISTEN, "dnsd.listen", POSTERND, LIST, "address:port", "", 0, 16, RESTART, \
+    "Addresses on which posternd answers for dnsd.zone itself, by UDP and TCP, as 192.0.2.1:53. Empty: it does not.") \
+K(DNSD_NS, "dnsd.ns", POSTERND, LIST, "name", "", 0, 8, RESTART, \
+    "Names of the servers of dnsd.zone, the first being the primary one. They must lie outside of the zone.") \
+K(DNSD_ADMIN, "dnsd.admin", POSTERND, TEXT, "mail", "", 0, 190, RESTART, \
+    "Mail address in the SOA record of dnsd.zone. Empty: hostmaster@ the zone.") \
+K(DNSD_TTL, "dnsd.ttl", POSTERND, DURATION, "seconds", "5s", 0, 3600, RESTART, \
+    "How long resolvers may keep the values of challenges.") \
+K(DNSD_NEGATIVE_TTL, "dnsd.negative_ttl", POSTERND, DURATION, "seconds", "1s", 0, 3600, RESTART, \
+    "How long resolvers may keep it that there is no value.") \
+K(DNSD_CAA, "dnsd.caa", POSTERND, LIST, "issuer", "", 0, 8, RESTART, \
+    "CAs that may issue certificates for names in dnsd.zone itself, as CAA records of it; a lone ; is nobody. Empty: no such records.") \
+K(DNSD_THREADS, "dnsd.threads", POSTERND, INT, "threads", "1", 1, 64, RESTART, \
+    "Threads that answer by UDP. One answers more than a CA will ever ask.") \
+K(DNSD_RATE_LIMIT, "dnsd.rate_limit", POSTERND, INT, "answers a second", "200", 0, 1000000, RESTART, \
+    "Most answers a second by UDP to one network (/24, /56), so that forged questions harm nobody; TCP has no such limit. 0: none.") \
+K(DNSD_RATE_SLIP, "dnsd.rate_slip", POSTERND, INT, "", "2", 0, 10, RESTART, \
+    "Over dnsd.rate_limit, each so many-th question is answered with the advice to ask by TCP, the others are dropped. 0: all are dropped.") \
+K(DNSD_TCP_CONNECTIONS, "dnsd.tcp_connections", POSTERND, INT, "connections", "256", 1, 65536, RESTART, \
+    "Most TCP connections that are kept open at the same time; one network has at most an eighth of them. A new one takes the place of the one that was idle longest.") \
+K(DNSD_TCP_TIMEOUT, "dnsd.tcp_timeout", POSTERND, DURATION, "seconds", "10s", 1, 120, RESTART, \
+    "A TCP connection without a whole question for so long is closed.")
 
 #define PST_CONF_KEYS_WEBHOOKS(K)                                                                  \
 K(WEBHOOKS_CA_FILE, "webhooks.ca_file", POSTERND, TEXT, "path", "", 0, 4095, RESTART, \
