@@ -34,13 +34,10 @@ enum {
     COUNT,
     UPDATE,
     DELETE,
-    RELEASE,
-    RELEASED,
     COVERED,
     WATCHED,
     DUE_NOW,
     DUE_NEXT,
-    REGISTERED_LOCK,
 };
 
 static const struct pst_stmt stmts[] = {
@@ -105,16 +102,6 @@ static const struct pst_stmt stmts[] = {
                 .sql = "DELETE FROM domains WHERE id = $1",
                 .args = "t",
                 .cols = ""},
-    [RELEASE] = {.name = "domain.release",
-                 .sql = "INSERT INTO released_names (ascii, user_id, released_at_ms) "
-                        "VALUES ($1, $2, $3) ON CONFLICT (ascii) DO UPDATE SET "
-                        "user_id = excluded.user_id, released_at_ms = excluded.released_at_ms",
-                 .args = "tti",
-                 .cols = ""},
-    [RELEASED] = {.name = "domain.released",
-                  .sql = "SELECT user_id, released_at_ms FROM released_names WHERE ascii = $1",
-                  .args = "t",
-                  .cols = "ti"},
     [COVERED] = {.name = "domain.covered",
                  .sql = "SELECT ascii FROM domains WHERE parent = $1 AND user_id = $2 "
                         "AND wildcard = 0",
@@ -133,12 +120,6 @@ static const struct pst_stmt stmts[] = {
                   .sql = "SELECT coalesce(min(due_at_ms), 0) FROM domains WHERE " DUE,
                   .args = "",
                   .cols = "i"},
-    [REGISTERED_LOCK] = {.name = "domain.registered-lock",
-                         .sql = "INSERT INTO registered_domains (ascii, locked_n) VALUES ($1, 1) "
-                                "ON CONFLICT (ascii) DO UPDATE "
-                                "SET locked_n = registered_domains.locked_n + 1",
-                         .args = "t",
-                         .cols = ""},
 };
 PST_STORE_SQL(domain);
 
@@ -361,6 +342,8 @@ int pst_domain_insert(struct pst_tx *tx, struct pst_domain *d, struct pst_err *e
                    pst_i(d->acme_seen_at_ms), pst_i(d->created_at_ms), pst_i(d->updated_at_ms),
                    pst_t(d->acme_method), pst_t(d->acme_dns_fqdn), pst_t(d->acme_dns_value),
                    pst_i(d->acme_dns_until), pst_t(d->acme_dns_error), pst_t(dot ? dot + 1 : ""));
+    if (rc == PST_OK)
+        rc = pst_name_retake(tx, d->ascii, err);
     if (rc != PST_OK)
         return rc;
     tx->wake |= d->due_at_ms != 0;
@@ -404,8 +387,7 @@ int pst_domain_delete(struct pst_tx *tx, const char *id, struct pst_err *err)
     if (rc == PST_OK)
         rc = pst_db_exec(tx->db, &stmts[DELETE], NULL, err, pst_t(id));
     if (rc == PST_OK)
-        rc = pst_db_exec(tx->db, &stmts[RELEASE], NULL, err, pst_t(d.ascii), pst_t(d.user_id),
-                         pst_i(pst_tx_now_ms(tx)));
+        rc = pst_name_release(tx, d.ascii, d.user_id, err);
     if (rc == PST_OK)
         rc = pst_certificate_loose(tx, d.acme_cert, err);
     if (rc == PST_OK)
@@ -413,22 +395,4 @@ int pst_domain_delete(struct pst_tx *tx, const char *id, struct pst_err *err)
     if (rc == PST_OK && d.canonical)
         rc = pst_touch_app_names(tx, d.app_id, err);
     return rc == PST_OK ? touch_steps(tx, &d, true, err) : rc;
-}
-
-int pst_name_released(struct pst_tx *tx, const char *ascii, char ret_user_id[PST_ID_SIZE],
-                      int64_t *ret_at_ms, struct pst_err *err)
-{
-    auto_(pst_rows_free) struct pst_rows *rows = NULL;
-
-    int rc = pst_one(tx, &stmts[RELEASED], &rows, err, pst_t(ascii));
-    if (rc == PST_OK)
-        rc = pst_col_copy(rows, 0, ret_user_id, PST_ID_SIZE, err);
-    if (rc == PST_OK)
-        *ret_at_ms = pst_col_i(rows, 1);
-    return rc;
-}
-
-int pst_registered_lock(struct pst_tx *tx, const char *registered, struct pst_err *err)
-{
-    return pst_db_exec(tx->db, &stmts[REGISTERED_LOCK], NULL, err, pst_t(registered));
 }

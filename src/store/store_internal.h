@@ -25,7 +25,7 @@ struct pst_tx {
     int64_t rev;  /* feed revision made, 0: none */
 };
 
-enum { PST_STORE_SETS = 21 };
+enum { PST_STORE_SETS = 22 };
 
 struct pst_store {
     struct pst_db *db;
@@ -45,11 +45,11 @@ struct pst_store {
 #define PST_STORE_SQL(file)                                                                        \
     const struct pst_stmt_set pst_store_sql_##file = {stmts, PST_ARRAY_N(stmts)}
 extern const struct pst_stmt_set pst_store_sql_account, pst_store_sql_answer, pst_store_sql_app,
-    pst_store_sql_budget, pst_store_sql_certificate, pst_store_sql_challenge, pst_store_sql_domain,
-    pst_store_sql_edge, pst_store_sql_event, pst_store_sql_figures, pst_store_sql_feed,
-    pst_store_sql_keys, pst_store_sql_meta, pst_store_sql_order, pst_store_sql_platform,
-    pst_store_sql_request, pst_store_sql_ticket, pst_store_sql_touch, pst_store_sql_user,
-    pst_store_sql_variable, pst_store_sql_webhook;
+    pst_store_sql_budget, pst_store_sql_certificate, pst_store_sql_challenge, pst_store_sql_claim,
+    pst_store_sql_domain, pst_store_sql_edge, pst_store_sql_event, pst_store_sql_figures,
+    pst_store_sql_feed, pst_store_sql_keys, pst_store_sql_meta, pst_store_sql_order,
+    pst_store_sql_platform, pst_store_sql_request, pst_store_sql_ticket, pst_store_sql_touch,
+    pst_store_sql_user, pst_store_sql_variable, pst_store_sql_webhook;
 
 extern const struct pst_migration pst_store_migrations[];
 extern const size_t pst_store_migrations_n;
@@ -84,6 +84,11 @@ int pst_platform_name_set(struct pst_tx *tx, const char *app_id, const char *app
 
 /* A ladder stopped naming this certificate (0: none). */
 int pst_certificate_loose(struct pst_tx *tx, int64_t num, struct pst_err *err);
+
+/* The user gives the name up; somebody, whoever it was before, holds it again. */
+int pst_name_release(struct pst_tx *tx, const char *ascii, const char *user_id,
+                     struct pst_err *err);
+int pst_name_retake(struct pst_tx *tx, const char *ascii, struct pst_err *err);
 
 /* The domain's open order ends and whoever works on it loses the lease. */
 int pst_order_end_of(struct pst_tx *tx, const char *domain_id, const char *why,

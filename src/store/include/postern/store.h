@@ -299,12 +299,6 @@ int pst_domain_count(struct pst_tx *tx, const char *app_id, int64_t *ret_n, stru
 int pst_domain_update(struct pst_tx *tx, const struct pst_domain *d, struct pst_err *err);
 /* Ends its open order and releases the name.  PST_NOTFOUND. */
 int pst_domain_delete(struct pst_tx *tx, const char *id, struct pst_err *err);
-/* Who gave the name up last, and when.  PST_NOTFOUND: it was never released. */
-int pst_name_released(struct pst_tx *tx, const char *ascii, char ret_user_id[PST_ID_SIZE],
-                      int64_t *ret_at_ms, struct pst_err *err);
-/* Lock all names below a registered domain ("example.com") until the end of the transaction, for
- * rules between tenants such as a wildcard over another tenant's name. */
-int pst_registered_lock(struct pst_tx *tx, const char *registered, struct pst_err *err);
 /* Domains whose DNS is to be watched: ACME on, not a wildcard, phase DNS.  In id order after
  * `after` ("" to begin), at most `limit`. */
 int pst_domain_each_watched(struct pst_tx *tx, const char *after, size_t limit,
@@ -316,6 +310,36 @@ int pst_domain_each_due(struct pst_tx *tx, int64_t now_ms, size_t limit,
                         struct pst_err *err);
 /* The earliest due_at_ms of such domains; 0 when there is none. */
 int pst_domain_next_due(struct pst_tx *tx, int64_t *ret_at_ms, struct pst_err *err);
+
+/* ---- who may hold a name ---- */
+
+/* Who gave the name up last, and when.  PST_NOTFOUND: it was never released, or somebody holds it
+ * again. */
+int pst_name_released(struct pst_tx *tx, const char *ascii, char ret_user_id[PST_ID_SIZE],
+                      int64_t *ret_at_ms, struct pst_err *err);
+/* Lock all names below a registered domain ("example.com") until the end of the transaction, for
+ * rules between tenants such as a wildcard over another tenant's name. */
+int pst_registered_lock(struct pst_tx *tx, const char *registered, struct pst_err *err);
+/* The same for all that pst_name_hold() looks at: the name's registered domain, and that of the
+ * wildcard over it where it is another one (*.github.io and you.github.io). */
+int pst_name_lock(struct pst_tx *tx, const char *ascii, struct pst_err *err);
+
+/* What stands between a tenant and a name. */
+enum pst_hold {
+    PST_HOLD_FREE,     /* nothing */
+    PST_HOLD_OWN,      /* the tenant holds it already */
+    PST_HOLD_TAKEN,    /* another tenant holds it */
+    PST_HOLD_SHARED,   /* another tenant's wildcard covers it, or it would cover a name of one */
+    PST_HOLD_RELEASED, /* another tenant gave it up lately, or a name that one would cover */
+};
+struct pst_hold_question {
+    const char *ascii;
+    const char *user_id;       /* the tenant who wants it */
+    int64_t released_after_ms; /* older releases do not count */
+};
+/* With PST_HOLD_OWN and PST_HOLD_TAKEN *ret_holder is the domain, in a write transaction locked. */
+int pst_name_hold(struct pst_tx *tx, const struct pst_hold_question *q, enum pst_hold *ret,
+                  struct pst_domain *ret_holder, struct pst_err *err);
 
 /* ---- certificates ---- */
 
