@@ -4,6 +4,8 @@
 
 #include "order_internal.h"
 
+enum { EAB_FILE_MAX = 1024 };
+
 static int read_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
 {
     struct pst_order_env *env = arg;
@@ -41,6 +43,30 @@ static int load(struct pst_order_env *env, struct pst_err *err)
                         env->account.sealed.data, env->account.sealed.len, &env->key, err);
 }
 
+/* Not before it is needed: CAs take the key once, and its file may be gone afterwards. */
+static int read_eab(const struct pst_order_opts *opts, struct pst_secret *ret, struct pst_err *err)
+{
+    auto_buf_wipe struct pst_buf b = PST_BUF(EAB_FILE_MAX);
+
+    int rc = pst_io_read_private_file(opts->eab_key_file, &b, err);
+    if (rc == PST_NOTFOUND)
+        return pst_fail(err, PST_ECONFIG, "there is no file \"%s\"", opts->eab_key_file);
+    if (rc != PST_OK)
+        return rc;
+    while (b.len > 0 && strchr("\r\n", b.data[b.len - 1]))
+        pst_buf_cut(&b, b.len - 1);
+    return pst_secret_set(ret, b.data, b.len, err);
+}
+
+/* The file's name is for the log; the owners of domains only hear who must act. */
+static int eab_unusable(const struct pst_err *why, struct pst_err *err)
+{
+    pst_log_err(LOG, "acme.eab_key_file cannot be used", why);
+    pst_fail(err, PST_NOTYET,
+             "the operator must mend the external account binding (eab) of the CA's account");
+    return PST_NOTYET;
+}
+
 static int register_account(struct pst_order *o, struct pst_err *err)
 {
     struct pst_order_env *env = o->env;
@@ -49,7 +75,16 @@ static int register_account(struct pst_order *o, struct pst_err *err)
     char mailto[PST_HOST_SIZE + 8];
     const char *contacts[] = {mailto};
     struct pst_acme_account_request req = {.terms_agreed = true};
+    auto_secret struct pst_secret eab_key = {0};
 
+    if (env->o.eab_kid[0]) {
+        struct pst_err why = {0};
+        if (read_eab(&env->o, &eab_key, &why) != PST_OK)
+            return eab_unusable(&why, err);
+        req.eab_kid = env->o.eab_kid;
+        req.eab_key = &eab_key;
+        req.eab_alg = env->o.eab_alg;
+    }
     if (a->contact[0]) {
         snprintf(mailto, sizeof mailto, "mailto:%s", a->contact);
         req.contacts = contacts;
@@ -57,6 +92,8 @@ static int register_account(struct pst_order *o, struct pst_err *err)
     }
     o->call.account = (struct pst_acme_account){.key = env->key};
     int rc = pst_acme_account_new(&o->call, &req, &info, err);
+    if (rc == PST_REFUSED && pst_streq(err->problem, "eab_key"))
+        return eab_unusable(err, err);
     if (rc != PST_OK)
         return rc < 0 ? pst_wrap(err, "registering the account") : rc;
 

@@ -93,6 +93,14 @@ K(ACME_CA_FILE, "acme.ca_file", POSTERND, TEXT, "path", "", 0, 4095, RESTART, \
     "PEM file with the roots that the ACME server's own certificate is checked against. Empty: those of the system.") \
 K(ACME_CONTACT, "acme.contact", POSTERND, TEXT, "mail", "", 0, 254, RESTART, \
     "Mail address that the CA gets for the account.") \
+K(ACME_EAB_KID, "acme.eab_kid", POSTERND, TEXT, "text", "", 0, 256, RESTART, \
+    "Key identifier of the external account binding, for CAs that ask for one. Empty: none.") \
+K(ACME_EAB_KEY_FILE, "acme.eab_key_file", POSTERND, TEXT, "path", "", 0, 4095, RESTART, \
+    "File that only posternd can read with the MAC key of acme.eab_kid as the CA gave it, in base64url or base64. It is read when the account is registered and may be removed afterwards.") \
+K(ACME_EAB_ALG, "acme.eab_alg", POSTERND, TEXT, "one of HS256 HS384 HS512", "HS256", 1, 16, RESTART, \
+    "MAC algorithm of the external account binding.") \
+K(ACME_PROFILE, "acme.profile", POSTERND, TEXT, "text", "", 0, 64, RESTART, \
+    "Certificate profile to order, if the CA offers it. Empty: the CA's default.") \
 K(ACME_WORKERS, "acme.workers", POSTERND, INT, "threads", "16", 1, 256, RESTART, \
     "Threads that talk to the CA; each carries one step of one order at a time.") \
 K(ACME_KEY_TYPE, "acme.key_type", POSTERND, TEXT, "one of p256 p384 rsa", "p256", 1, 16, RESTART, \

@@ -55,6 +55,10 @@ struct pst_order_opts {
     const char *key_type; /* of new certificates: "p256", "p384" or "rsa" */
     int rsa_bits;
     const char *preferred_chain; /* root's CN; NULL: the CA's default chain */
+    const char *profile;         /* ordered if the CA offers it; "": the CA's default */
+    const char *eab_kid;         /* external account binding (RFC 8555 section 7.3.4); "": none */
+    const char *eab_key_file;    /* read when the account is registered */
+    const char *eab_alg;
 
     struct pst_order_limit orders; /* per account */
     struct pst_order_limit certs;  /* per registered domain */
