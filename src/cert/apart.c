@@ -1,4 +1,4 @@
-/* apart.c - one round in a process of its own: start it, speak with it, and never wait long. */
+/* apart.c - rounds in another process: start it, speak with it, and never wait long. */
 #include "cert_internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,14 @@
 
 extern char **environ;
 
-enum { WALL_MS = 1000, HEADER = 4, EXIT_NO_MEMORY = 5, CHUNK = 65536, ENVIRONMENT_MAX = 8 };
+enum {
+    WALL_MS = 1000,
+    HEADER = 4,
+    EXIT_NO_MEMORY = 5,
+    CHUNK = 65536,
+    ENVIRONMENT_MAX = 8,
+    READS_MAX = 200, /* uploads that one process reads: far below its second of processor time */
+};
 
 struct child {
     pid_t pid;
@@ -149,22 +156,34 @@ static int receive_all(const struct child *c, struct pst_buf *to, struct pst_err
     return rc;
 }
 
+/* A message with its length in front. */
+static int send_message(const struct child *c, const struct pst_buf *message, struct pst_err *err)
+{
+    uint8_t header[HEADER];
+    int rc;
+
+    for (size_t i = 0; i < HEADER; i++)
+        header[i] = (uint8_t)(message->len >> (8 * i) & 0xff);
+    rc = send_all(c, (const char *)header, sizeof header, err);
+    return rc == PST_OK ? send_all(c, message->data, message->len, err) : rc;
+}
+
+static int send_request(const struct child *c, const struct pst_cert_request *req,
+                        struct pst_err *err)
+{
+    auto_buf_wipe struct pst_buf out = PST_BUF(PST_WIRE_MAX);
+    int rc;
+
+    pst_wire_write_request(req, &out);
+    rc = pst_buf_check(&out, "a request to judge a certificate", err);
+    return rc == PST_OK ? send_message(c, &out, err) : rc;
+}
+
 static int exchange(const struct child *c, const struct pst_cert_request *req, struct pst_buf *ret,
                     struct pst_err *err)
 {
-    auto_buf_wipe struct pst_buf out = PST_BUF(PST_WIRE_MAX);
-    size_t len;
-    int rc;
+    int rc = send_request(c, req, err);
 
-    pst_buf_add(&out, "\0\0\0\0", HEADER);
-    pst_wire_write_request(req, &out);
-    rc = pst_buf_check(&out, "a request to judge a certificate", err);
-    if (rc < 0)
-        return rc;
-    len = out.len - HEADER;
-    for (size_t i = 0; i < HEADER; i++)
-        out.data[i] = (char)(len >> (8 * i) & 0xff);
-    rc = send_all(c, out.data, out.len, err);
     if (rc == PST_OK)
         rc = receive_all(c, ret, err);
     return rc == PST_OK ? pst_buf_check(ret, "a result", err) : rc;
@@ -203,44 +222,187 @@ static int judge_death(const struct pst_cert_request *req, int status, bool late
                          ret, err);
 }
 
-static int read_answer(const struct pst_buf *answer, struct pst_cert_result *ret,
-                       struct pst_err *err)
+static size_t length_of(const struct pst_buf *answer)
 {
     size_t len = 0;
 
     for (size_t i = HEADER; i > 0; i--)
         len = len << 8 | (uint8_t)answer->data[i - 1];
+    return len;
+}
+
+static int read_answer(const struct pst_buf *answer, struct pst_cert_result *ret,
+                       struct pst_err *err)
+{
+    size_t len = length_of(answer);
+
     if (answer->len - HEADER != len)
         return pst_fail(err, PST_EINTERNAL, "the reading process gave a damaged result");
     return pst_wire_read_result(answer->data + HEADER, len, ret, err);
 }
 
+/* ---- a process of its own ---- */
+
+static void set_deadline(struct child *c, const struct pst_cert_process *process)
+{
+    c->deadline_ms = pst_mono_ms(c->clock) + (process->wall_ms > 0 ? process->wall_ms : WALL_MS);
+}
+
+static int start(struct child *c, const struct pst_cert_process *process, struct pst_err *err)
+{
+    int pair[2], rc;
+
+    *c = (struct child){.clock = process->clock, .fd = -1};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return pst_fail_sys(err, "starting the reading process");
+    set_deadline(c, process);
+    rc = spawn(process->program ? process->program : "/proc/self/exe", pair[1], &c->pid, err);
+    (void)close(pair[1]);
+    if (rc == PST_OK)
+        c->fd = pair[0];
+    else
+        (void)close(pair[0]);
+    return rc;
+}
+
+/* Wait for its end, which is at hand or is made.  Its status. */
+static int finish(struct child *c, bool end_it)
+{
+    int status;
+
+    if (end_it)
+        (void)kill(c->pid, SIGKILL);
+    status = reap(c->pid);
+    (void)close(c->fd);
+    c->fd = -1;
+    return status;
+}
+
+static int check_alone(const struct pst_cert_process *process, const struct pst_cert_request *req,
+                       struct pst_cert_result *ret, struct pst_err *err)
+{
+    auto_buf_wipe struct pst_buf answer = PST_BUF(PST_WIRE_MAX);
+    struct child c;
+    int rc = start(&c, process, err), status;
+    bool late;
+
+    if (rc != PST_OK)
+        return rc;
+    rc = exchange(&c, req, &answer, err);
+    late = rc == PST_NOTYET;
+    status = finish(&c, rc != PST_OK);
+    if (late || (rc == PST_OK && (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS ||
+                                  answer.len < HEADER)))
+        return judge_death(req, status, late, ret, err);
+    return rc == PST_OK ? read_answer(&answer, ret, err) : rc;
+}
+
+/* ---- a process that is kept ---- */
+
+struct pst_cert_reader {
+    struct child child;
+    bool running;
+    unsigned read_n; /* uploads that this process has read */
+    const void *roots;
+};
+
+int pst_cert_reader_open(struct pst_cert_reader **ret, struct pst_err *err)
+{
+    *ret = pst_zalloc(1, sizeof **ret);
+    return *ret ? PST_OK : pst_fail_nomem(err, "a reading process");
+}
+
+static void stop(struct pst_cert_reader *r)
+{
+    /* It holds nothing that it could put in order. */
+    if (r->running)
+        (void)finish(&r->child, true);
+    r->running = false;
+}
+
+void pst_cert_reader_close(struct pst_cert_reader *r)
+{
+    if (!r)
+        return;
+    stop(r);
+    pst_free(r);
+}
+
+/* Have one that has read less than it may and knows the roots. */
+static int ready(struct pst_cert_reader *r, const struct pst_cert_process *process,
+                 const struct pst_cert_request *req, struct pst_err *err)
+{
+    auto_buf struct pst_buf out = PST_BUF(PST_WIRE_MAX);
+    int rc;
+
+    if (r->running && (r->read_n >= READS_MAX || r->roots != req->roots))
+        stop(r);
+    if (r->running)
+        return PST_OK;
+    rc = start(&r->child, process, err);
+    if (rc != PST_OK)
+        return rc;
+    r->running = true;
+    r->read_n = 0;
+    r->roots = req->roots;
+    pst_wire_write_stay(req->roots, req->roots_len, &out);
+    rc = pst_buf_check(&out, "known roots", err);
+    return rc == PST_OK ? send_message(&r->child, &out, err) : rc;
+}
+
+/* One message.  PST_OK, PST_NOTYET (too late), PST_DONE (it ended instead), negative. */
+static int receive_message(const struct child *c, struct pst_buf *to, struct pst_err *err)
+{
+    auto_(pst_free) char *chunk = pst_alloc(CHUNK);
+    int rc = PST_OK;
+
+    if (!chunk)
+        return pst_fail_nomem(err, "a result");
+    while (rc == PST_OK && (to->len < HEADER || to->len < HEADER + length_of(to))) {
+        ssize_t n;
+
+        rc = wait_for(c, POLLIN, err);
+        n = rc == PST_OK ? recv(c->fd, chunk, CHUNK, MSG_DONTWAIT) : 0;
+        if (rc == PST_OK && (n == 0 || (n < 0 && errno == ECONNRESET)))
+            rc = PST_DONE;
+        else if (n < 0 && errno != EAGAIN && errno != EINTR)
+            rc = pst_fail_sys(err, "reading from the reading process");
+        else if (n > 0)
+            pst_buf_add(to, chunk, (size_t)n);
+        if (rc == PST_OK)
+            rc = pst_buf_check(to, "a result", err);
+    }
+    pst_wipe(chunk, CHUNK);
+    return rc;
+}
+
+static int check_kept(struct pst_cert_reader *r, const struct pst_cert_process *process,
+                      const struct pst_cert_request *req, struct pst_cert_result *ret,
+                      struct pst_err *err)
+{
+    auto_buf_wipe struct pst_buf answer = PST_BUF(PST_WIRE_MAX);
+    struct pst_cert_request mine = *req;
+    int rc = ready(r, process, req, err);
+
+    mine.roots = NULL;
+    mine.roots_len = 0;
+    set_deadline(&r->child, process);
+    if (rc == PST_OK)
+        rc = send_request(&r->child, &mine, err);
+    if (rc == PST_OK)
+        rc = receive_message(&r->child, &answer, err);
+    r->read_n++;
+    if (rc == PST_OK)
+        rc = read_answer(&answer, ret, err);
+    if (rc != PST_OK)
+        stop(r);
+    /* Whether it was this upload, or those before it: alone it gets what every upload gets. */
+    return rc == PST_NOTYET || rc == PST_DONE ? check_alone(process, req, ret, err) : rc;
+}
+
 int pst_cert_check_apart(const struct pst_cert_process *process, const struct pst_cert_request *req,
                          struct pst_cert_result *ret, struct pst_err *err)
 {
-    auto_buf_wipe struct pst_buf answer = PST_BUF(PST_WIRE_MAX);
-    struct child c = {.clock = process->clock};
-    int pair[2], rc, status;
-    bool late;
-
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        return pst_fail_sys(err, "starting the reading process");
-    c.fd = pair[0];
-    c.deadline_ms = pst_mono_ms(c.clock) + (process->wall_ms > 0 ? process->wall_ms : WALL_MS);
-    rc = spawn(process->program ? process->program : "/proc/self/exe", pair[1], &c.pid, err);
-    (void)close(pair[1]);
-    if (rc == PST_OK) {
-        rc = exchange(&c, req, &answer, err);
-        late = rc == PST_NOTYET;
-        if (rc != PST_OK)
-            (void)kill(c.pid, SIGKILL);
-        status = reap(c.pid);
-        if (late || (rc == PST_OK && (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS ||
-                                      answer.len < HEADER)))
-            rc = judge_death(req, status, late, ret, err);
-        else if (rc == PST_OK)
-            rc = read_answer(&answer, ret, err);
-    }
-    (void)close(pair[0]);
-    return rc;
+    return process->reader ? check_kept(process->reader, process, req, ret, err)
+                           : check_alone(process, req, ret, err);
 }

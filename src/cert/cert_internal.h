@@ -148,6 +148,12 @@ int pst_cert_sizes(const struct pst_cert_request *req, struct pst_cert_result *r
 enum { PST_WIRE_MAX = 4 * 1024 * 1024 };
 
 void pst_wire_write_request(const struct pst_cert_request *req, struct pst_buf *to);
+/* The first message to a process that is to stay for several requests, with the roots that count
+ * for all of them. */
+void pst_wire_write_stay(const void *roots, size_t roots_len, struct pst_buf *to);
+/* False: not such a message. */
+bool pst_wire_read_stay(const void *bytes, size_t len, const void **ret_roots,
+                        size_t *ret_roots_len);
 /* A request read from the pipe: its parts point into the bytes. */
 struct pst_wire_request {
     struct pst_cert_request req;

@@ -150,7 +150,8 @@ static void a_missing_issuer_is_asked_for_by_its_subject(void **state)
 static int judge_with(const char *program, uint32_t wall_ms, struct pst_cert_result *r,
                       struct pst_err *err)
 {
-    struct pst_cert_process process = {program, pst_clock_system(), wall_ms};
+    struct pst_cert_process process = {
+        .program = program, .clock = pst_clock_system(), .wall_ms = wall_ms};
     struct asking a;
     struct pair p;
     int rc;
@@ -257,6 +258,74 @@ static void one_that_cannot_be_started_is_a_fault(void **state)
     struct pst_err err = {0};
 
     assert_rc(judge_with("/nonexistent/posternd", 1000, &r, &err), PST_ESYS, err);
+}
+
+/* ---- one that is kept ---- */
+
+enum { MANY = 450 }; /* more than one process reads */
+
+static void one_that_is_kept_reads_many_with_their_roots(void **state)
+{
+    auto_(pst_cert_reader_close) struct pst_cert_reader *reader = NULL;
+    struct pst_cert_process process = {.clock = pst_clock_system(), .wall_ms = 20000};
+    struct pst_buf nonsense = {.data = (char[]){"nonsense"}, .len = 8};
+    struct pst_err err = {0};
+    struct asking a;
+    struct pair p;
+
+    make_pair(&p);
+    assert_ok(pst_cert_reader_open(&reader, &err), err);
+    process.reader = reader;
+    for (int i = 0; i < MANY; i++) {
+        auto_cert_result struct pst_cert_result r = {0};
+
+        ask(&a, i % 3 == 2 ? &nonsense : &p.leaf);
+        a.req.roots = i < MANY / 2 ? NULL : p.root.data;
+        a.req.roots_len = i < MANY / 2 ? 0 : p.root.len;
+        assert_ok(pst_cert_judge(&process, NULL, &a.req, &r, &err), err);
+        assert_int_equal(r.accepted, i % 3 != 2);
+        if (i % 3 != 2)
+            assert_int_equal(pst_cert_has(&r, PST_CERT_INTERMEDIATE_MISSING), i < MANY / 2);
+    }
+    pst_cert_reader_close(pst_take(&reader));
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    free_pair(&p);
+}
+
+/* The first process that a script starts is ended by `first`; the next one reads. */
+static void kept_one_ends(const char *first, uint32_t wall_ms)
+{
+    auto_(pst_cert_reader_close) struct pst_cert_reader *reader = NULL;
+    char path[] = "/tmp/postern-cert-XXXXXX", self[4096] = "", folder[64];
+    auto_cert_result struct pst_cert_result r = {0};
+    struct pst_err err = {0};
+    struct asking a;
+    struct pair p;
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0 && readlink("/proc/self/exe", self, sizeof self - 1) > 0);
+    (void)snprintf(folder, sizeof folder, "%s.d", path);
+    auto_(pst_free) char *text = pst_asprintf(
+        "#!/bin/sh\nif mkdir %s; then %s\nelse exec %s --role=parse; fi\n", folder, first, self);
+    assert_ok(pst_io_write_full(fd, text, strlen(text), &err), err);
+    assert_int_equal(fchmod(fd, 0700), 0);
+    assert_int_equal(close(fd), 0);
+    make_pair(&p);
+    assert_ok(pst_cert_reader_open(&reader, &err), err);
+    struct pst_cert_process process = {
+        .program = path, .clock = pst_clock_system(), .wall_ms = wall_ms, .reader = reader};
+    assert_ok(pst_cert_judge(&process, NULL, ask(&a, &p.leaf), &r, &err), err);
+    assert_true(r.accepted);
+    free_pair(&p);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static void an_upload_that_ends_it_is_read_once_more_alone(void **state)
+{
+    kept_one_ends("kill -XCPU $$", 20000);
+    kept_one_ends("exit 5", 20000);
+    kept_one_ends("exec sleep 60", 3000);
 }
 
 /* ---- what it cannot do any more ---- */
@@ -528,6 +597,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(one_that_is_late_is_ended),
         cmocka_unit_test(death_is_a_finding_and_lies_are_a_fault),
         cmocka_unit_test(one_that_cannot_be_started_is_a_fault),
+        cmocka_unit_test(one_that_is_kept_reads_many_with_their_roots),
+        cmocka_unit_test(an_upload_that_ends_it_is_read_once_more_alone),
         cmocka_unit_test(a_taken_reader_can_do_nothing),
         cmocka_unit_test(a_result_cut_anywhere_is_refused),
         cmocka_unit_test(a_request_cut_anywhere_is_refused),

@@ -1,4 +1,4 @@
-/* child.c - `posternd --role=parse`: read one request, answer, end. */
+/* child.c - `posternd --role=parse`: read a request, answer, end. */
 #include "cert_internal.h"
 #include <stdlib.h>
 #include <unistd.h>
@@ -42,17 +42,24 @@ static bool write_message(const struct pst_buf *message)
            pst_io_write_full(STDOUT_FILENO, message->data, message->len, NULL) == PST_OK;
 }
 
-static int answer(void)
+/* stay: the message whose roots count; NULL: the request's own. */
+static int answer(struct pst_buf *in, const struct pst_buf *stay)
 {
-    auto_buf_wipe struct pst_buf in = PST_BUF(PST_WIRE_MAX), out = PST_BUF(PST_WIRE_MAX);
+    auto_buf_wipe struct pst_buf out = PST_BUF(PST_WIRE_MAX);
     auto_cert_result struct pst_cert_result result = {0};
     auto_(pst_free) struct pst_wire_request *request = pst_zalloc(1, sizeof *request);
+    const void *roots;
+    size_t roots_len;
     int rc;
 
     if (!request)
         return EXIT_NO_MEMORY;
-    if (!read_message(&in) || !pst_wire_read_request(in.data, in.len, request))
+    if (!pst_wire_read_request(in->data, in->len, request))
         return EXIT_NO_REQUEST;
+    if (stay && pst_wire_read_stay(stay->data, stay->len, &roots, &roots_len)) {
+        request->req.roots = roots;
+        request->req.roots_len = roots_len;
+    }
     rc = pst_cert_check(&request->req, &result, NULL);
     if (rc == PST_OK)
         pst_wire_write_result(&result, &out);
@@ -61,6 +68,28 @@ static int answer(void)
     if (rc != PST_OK || pst_buf_check(&out, "a result", NULL) != PST_OK)
         return EXIT_BROKEN;
     return write_message(&out) ? EXIT_SUCCESS : EXIT_BROKEN;
+}
+
+/* One request, or, when the first message says so, all that come until the other side closes. */
+static int serve(void)
+{
+    auto_buf_wipe struct pst_buf first = PST_BUF(PST_WIRE_MAX);
+    const void *roots;
+    size_t roots_len;
+    int status = EXIT_SUCCESS;
+
+    if (!read_message(&first))
+        return EXIT_NO_REQUEST;
+    if (!pst_wire_read_stay(first.data, first.len, &roots, &roots_len))
+        return answer(&first, NULL);
+    while (status == EXIT_SUCCESS) {
+        auto_buf_wipe struct pst_buf in = PST_BUF(PST_WIRE_MAX);
+
+        if (!read_message(&in))
+            return EXIT_SUCCESS;
+        status = answer(&in, &first);
+    }
+    return status;
 }
 
 int pst_cert_parse_child_main(void)
@@ -75,5 +104,5 @@ int pst_cert_parse_child_main(void)
     if (pst_sandbox_enter(&err) != PST_OK)
         return EXIT_NO_SANDBOX;
     /* No handlers that libraries left for the end: some would open files. */
-    _exit(answer());
+    _exit(serve());
 }

@@ -10,6 +10,7 @@
 enum {
     MAGIC_REQUEST = 0x31515250, /* "PRQ1" */
     MAGIC_RESULT = 0x31535250,  /* "PRS1" */
+    MAGIC_STAY = 0x31545350,    /* "PST1" */
     SENTENCE_MAX = 4000,
     TEXT_MAX = 16 * 1024,
     KEY_BYTES_MAX = 16 * 1024,
@@ -140,6 +141,23 @@ void pst_wire_write_request(const struct pst_cert_request *req, struct pst_buf *
         put_text(to, req->names[i]);
     put_bytes(to, req->roots, req->roots_len);
     put_bytes(to, req->extra, req->extra_len);
+}
+
+void pst_wire_write_stay(const void *roots, size_t roots_len, struct pst_buf *to)
+{
+    put_u32(to, MAGIC_STAY);
+    put_bytes(to, roots, roots_len);
+}
+
+bool pst_wire_read_stay(const void *bytes, size_t len, const void **ret_roots,
+                        size_t *ret_roots_len)
+{
+    struct in in = {bytes, (const uint8_t *)bytes + len, false};
+
+    if (get_number(&in, 4) != MAGIC_STAY)
+        return false;
+    *ret_roots = get_bytes(&in, PST_CERT_ROOTS_MAX, ret_roots_len);
+    return !in.bad && in.at == in.end;
 }
 
 bool pst_wire_read_request(void *bytes, size_t len, struct pst_wire_request *ret)

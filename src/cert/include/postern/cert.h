@@ -22,12 +22,14 @@
 
 #include <postern/crypto_key.h>
 #include <postern/crypto_x509.h>
+#include <postern/mem.h>
 #include <postern/secret.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct pst_buf;
+struct pst_cert_reader;
 struct pst_clock;
 struct pst_err;
 struct pst_http;
@@ -161,8 +163,20 @@ bool pst_cert_has(const struct pst_cert_result *r, enum pst_cert_code code);
 struct pst_cert_process {
     const char *program; /* NULL: /proc/self/exe */
     const struct pst_clock *clock;
-    uint32_t wall_ms; /* 0: 1,000 */
+    uint32_t wall_ms;               /* 0: 1,000 */
+    struct pst_cert_reader *reader; /* kept for many uploads; NULL: a process a round */
 };
+
+/*
+ * A reading process that is kept: starting one costs ten times what reading an upload does.  What
+ * breaks it may have been spoiled by what it read before, so it is for the uploads of one sender
+ * only, and an upload that ends it (by a limit, or by a fault) is read once more in a new one: the
+ * limits of each upload are those of a process of its own.  For one thread at a time; it is started
+ * when it is needed.  PST_OK or PST_ENOMEM; NULL is fine to close.
+ */
+int pst_cert_reader_open(struct pst_cert_reader **ret, struct pst_err *err);
+void pst_cert_reader_close(struct pst_cert_reader *r);
+PST_CLEANUP(struct pst_cert_reader, pst_cert_reader_close);
 
 /* Where a missing issuer may come from. */
 struct pst_cert_sources {
@@ -191,9 +205,10 @@ int pst_cert_judge(const struct pst_cert_process *process, const struct pst_cert
                    struct pst_err *err);
 
 /*
- * The whole of `posternd --role=parse`: one request from descriptor 0, one answer to descriptor 1,
- * under limits (1 s of processor time, 64 MiB, no new files, system calls filtered).  To be called
- * first thing in main(), before settings are read; returns the exit status.
+ * The whole of `posternd --role=parse`: one request from descriptor 0, one answer to descriptor 1
+ * (several, when it is told to stay), under limits (1 s of processor time, 64 MiB, no new files,
+ * system calls filtered).  To be called first thing in main(), before settings are read; returns
+ * the exit status.
  */
 int pst_cert_parse_child_main(void);
 
