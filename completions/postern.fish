@@ -30,6 +30,7 @@ complete -c postern -n __fish_use_subcommand -a env -d 'List the variables of an
 complete -c postern -n __fish_use_subcommand -a env-get -d 'Print the value of a variable.'
 complete -c postern -n __fish_use_subcommand -a env-set -d 'Set variables of an app.'
 complete -c postern -n __fish_use_subcommand -a env-unset -d 'Remove variables of an app.'
+complete -c postern -n __fish_use_subcommand -a dns-providers -d 'List the DNS providers that can be named in DNS_PROVIDER, and their variables.'
 complete -c postern -n __fish_use_subcommand -a upstreams -d 'List the addresses that an app'\''s requests are passed on to.'
 complete -c postern -n __fish_use_subcommand -a upstreams-set -d 'Replace an app'\''s upstreams.'
 complete -c postern -n __fish_use_subcommand -a domains -d 'List the domains of an app and their state.'

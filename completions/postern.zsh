@@ -19,6 +19,7 @@ _postern_commands() {
         'env-get:Print the value of a variable.'
         'env-set:Set variables of an app.'
         'env-unset:Remove variables of an app.'
+        'dns-providers:List the DNS providers that can be named in DNS_PROVIDER, and their variables.'
         'upstreams:List the addresses that an app'\''s requests are passed on to.'
         'upstreams-set:Replace an app'\''s upstreams.'
         'domains:List the domains of an app and their state.'

@@ -136,7 +136,12 @@ int pst_route_find(enum pst_method method, const struct pst_target *target,
 
 /* ---- requests ---- */
 
-enum pst_effect_kind { PST_DOMAIN_ADDED, PST_DOMAIN_CHANGED, PST_DOMAIN_REMOVED };
+enum pst_effect_kind {
+    PST_DOMAIN_ADDED,
+    PST_DOMAIN_CHANGED,
+    PST_DOMAIN_REMOVED,
+    PST_VARIABLES_CHANGED, /* id is the app's */
+};
 
 /* A hook to be called after the commit. */
 struct pst_effect {
@@ -373,7 +378,7 @@ pst_handler pst_domains_list, pst_domains_create, pst_domains_get, pst_domains_p
 pst_handler pst_certificates_check;
 pst_handler pst_requests_list, pst_requests_create, pst_requests_delete;
 pst_handler pst_events_list, pst_events_of_app, pst_health_get;
-pst_handler pst_edges_list, pst_edges_delete, pst_edges_enrol_token;
+pst_handler pst_dns_providers_list, pst_edges_list, pst_edges_delete, pst_edges_enrol_token;
 pst_handler pst_webhooks_list, pst_webhooks_create, pst_webhooks_get, pst_webhooks_patch,
     pst_webhooks_delete, pst_webhooks_ping;
 pst_handler pst_edge_enrol, pst_edge_snapshot, pst_edge_changes;

@@ -65,6 +65,22 @@ static void on_removed(void *arg, const char *id)
     note(arg, "removed", id);
 }
 
+static void on_variables(void *arg, const char *app_id)
+{
+    note(arg, "variables", app_id);
+}
+
+/* A CA that takes such records below example.com only. */
+static int persist_value(void *arg, const char *ascii, struct pst_buf *ret, struct pst_err *err)
+{
+    (void)arg;
+    (void)err;
+    if (!pst_str_ends(ascii, ".example.com"))
+        return PST_NOTFOUND;
+    pst_buf_printf(ret, "ca.example; accounturi=https://ca.example/a/1; policy=wildcard");
+    return PST_OK;
+}
+
 static void on_commit(void *arg, int64_t rev)
 {
     struct testd *t = arg;
@@ -149,7 +165,7 @@ static void start(struct testd *t, const char *dir, char **settings)
         .rand = pst_rand_system(),
         .listen = listen,
         .listen_n = PST_ARRAY_N(listen),
-        .hooks = {t, on_added, on_changed, on_removed},
+        .hooks = {t, on_added, on_changed, on_removed, on_variables, persist_value},
     };
     struct pst_api *api;
     if (pst_api_start(&api, &o, &t->err) != PST_OK)
@@ -201,6 +217,11 @@ static int do_domain(struct pst_tx *tx, void *arg, struct pst_err *err)
     copy(dom.reason, sizeof dom.reason, d->j, "reason");
     copy(dom.evidence, sizeof dom.evidence, d->j, "evidence");
     copy(dom.record, sizeof dom.record, d->j, "record");
+    copy(dom.acme_method, sizeof dom.acme_method, d->j, "acme_method");
+    copy(dom.acme_dns_fqdn, sizeof dom.acme_dns_fqdn, d->j, "acme_dns_fqdn");
+    copy(dom.acme_dns_value, sizeof dom.acme_dns_value, d->j, "acme_dns_value");
+    copy(dom.acme_dns_error, sizeof dom.acme_dns_error, d->j, "acme_dns_error");
+    pst_json_get_int(d->j, "acme_dns_until", &dom.acme_dns_until);
     pst_json_get_int(d->j, "failures", &dom.failures);
     if (dom.failures)
         dom.last_failure_at_ms = pst_wall_ms(pst_clock_system()) - 120000;

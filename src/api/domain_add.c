@@ -15,18 +15,17 @@ void pst_domain_first_phase(struct pst_domain *d, int64_t now_ms)
 {
     d->problem[0] = d->reason[0] = d->evidence[0] = d->record[0] = '\0';
     d->next_try_at_ms = d->due_at_ms = d->failures = 0;
-    d->phase = d->wildcard ? PST_PHASE_MANUAL : PST_PHASE_DNS;
+    d->phase = d->wildcard ? PST_PHASE_WORK : PST_PHASE_DNS;
     if (!d->acme_enabled)
         return;
-    if (d->wildcard) {
-        pst_str_copy(d->problem, sizeof d->problem, "dns01-unavailable");
-        pst_str_copy(d->reason, sizeof d->reason,
-                     "Certificates for wildcard names need the DNS-01 challenge, which is not "
-                     "available yet in this version.");
-        return;
-    }
-    pst_str_copy(d->reason, sizeof d->reason, "DNS has not been looked at yet.");
     d->next_try_at_ms = now_ms;
+    /* Where a wildcard leads proves nothing to the CA, so its order finds out what does. */
+    if (d->wildcard)
+        d->due_at_ms = now_ms;
+    pst_str_copy(d->reason, sizeof d->reason,
+                 d->wildcard
+                     ? "It has not been looked at yet how control of the name can be proved."
+                     : "DNS has not been looked at yet.");
 }
 
 int pst_domain_sole_canonical(struct pst_tx *tx, const char *app_id, const char *except,

@@ -7,6 +7,7 @@
 #include <postern/crypto_x509.h>
 #include <postern/name.h>
 
+#include "challenges.h"
 #include "domain_view.h"
 
 enum { SOON_S = 30 * 86400 };
@@ -298,8 +299,7 @@ int pst_domain_json(struct pst_tx *tx, const struct pst_domain_view *v, struct p
         !pst_json_set_bool(j, "letsencrypt_enabled", d->acme_enabled) ||
         !pst_json_set_bool(j, "letsencrypt", s->letsencrypt) ||
         !pst_json_set_or_null(j, "letsencrypt_status", s->letsencrypt_status) ||
-        !pst_json_set_null(j, "acme_dns_fqdn") || !pst_json_set_null(j, "acme_dns_value") ||
-        !pst_json_set(j, "acme_dns_error", pst_json_object()) ||
+        !pst_json_set_challenge(j, d, pst_streq(s->letsencrypt_status, "dns_required")) ||
         !pst_json_set_or_null(j, "acme_challenge_error", failed ? d->reason : NULL) ||
         /* ours */
         !pst_json_set_text(j, "ascii", d->ascii) || !pst_json_set_text(j, "word", s->word) ||

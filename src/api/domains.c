@@ -1,6 +1,7 @@
 /* domains.c - the names that customers bring. */
 #include "api_internal.h"
 
+#include "challenges.h"
 #include "domain_add.h"
 #include "domain_view.h"
 #include "uploads.h"
@@ -29,6 +30,8 @@ static int answer_domain(struct pst_req *req, struct pst_tx *tx, const struct ps
     auto_(pst_json_free) struct pst_json *j = pst_json_object();
 
     int rc = view_json(req, tx, d, NULL, &domain, err);
+    if (rc == PST_OK)
+        rc = pst_acme_options(req, tx, d, domain, err);
     if (rc == PST_OK && uploaded)
         rc = pst_cert_findings_json(uploaded, &findings, err);
     if (rc != PST_OK)
@@ -285,6 +288,16 @@ int pst_domains_create(struct pst_req *req, struct pst_tx *tx, struct pst_answer
 
 /* ---- changing ---- */
 
+/* The order that its record belonged to was ended. */
+static void clear_challenge(struct pst_domain *d)
+{
+    d->acme_method[0] = d->acme_dns_fqdn[0] = d->acme_dns_value[0] = '\0';
+    d->acme_dns_error[0] = '\0';
+    d->acme_dns_until = 0;
+    if (d->phase == PST_PHASE_MANUAL)
+        d->phase = PST_PHASE_WORK;
+}
+
 static int change_acme(struct pst_tx *tx, struct change *c, struct pst_domain *d,
                        struct pst_err *err)
 {
@@ -292,6 +305,7 @@ static int change_acme(struct pst_tx *tx, struct change *c, struct pst_domain *d
 
     d->acme_enabled = c->body.letsencrypt_enabled;
     c->ladder_moved |= d->acme_cert != 0;
+    clear_challenge(d);
     /* The order that was to see it served was ended: another one does. */
     if (d->acme_enabled && d->acme_cert && !d->acme_seen_at_ms)
         d->due_at_ms = now_ms;

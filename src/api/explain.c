@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "challenges.h"
 #include "domain_view.h"
 
 enum { ATTEMPTS_MAX = 20, EVENTS_MAX = 50 };
@@ -171,6 +172,8 @@ int pst_domains_explain(struct pst_req *req, struct pst_tx *tx, struct pst_answe
         rc = pst_domain_view_load(tx, &d, pst_now(req->api->opts.clock), NULL, &v, err);
     if (rc == PST_OK)
         rc = pst_domain_json(tx, &v, &domain, err);
+    if (rc == PST_OK)
+        rc = pst_acme_options(req, tx, &d, domain, err);
     if (rc != PST_OK)
         return rc;
     if (!pst_json_set(e, "domain", pst_take(&domain)) ||

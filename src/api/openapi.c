@@ -74,6 +74,7 @@ static const struct detail {
      ROOTED("domain", "\"canonical\":" FLAG ",\"letsencrypt_enabled\":" FLAG ",\"tlscert\":" TEXT
                       ",\"tlskey\":" TEXT)},
     {PST_POST, V1_APP "/domains/:id/retry", 202, "next_try_at", NULL},
+    {PST_GET, "/v1/dns_providers", 0, "dns_providers", NULL},
     {PST_GET, "/v1/ledger", 0, "ledger", NULL},
     {PST_GET, "/v1/edges", 0, "edges", NULL},
     {PST_POST, "/v1/edges/enrol-tokens", 0, "enrol_token", OBJ("\"region\":" TEXT)},

@@ -66,6 +66,8 @@ const struct pst_route pst_routes[] = {
     {PST_POST,   "/v1/certificates/check",     pst_certificates_check,  PST_NEED_USER,     PST_TX_NONE,  true,  "Judge a certificate as an upload would be, and store nothing."},
     {PST_POST,   V1_DOMAIN "/retry",         pst_domains_retry,       PST_NEED_WRITER,   PST_TX_WRITE, PST_BODY_MAYBE, "Try at once again to get a certificate; once in 12 minutes for a name."},
 
+    {PST_GET,    "/v1/dns_providers",          pst_dns_providers_list,  PST_NEED_USER,     PST_TX_NONE,  false, "The DNS providers that DNS_PROVIDER can name, and the variables that each reads."},
+
     {PST_GET,    V1_APP "/events",             pst_events_of_app,       PST_NEED_USER,     PST_TX_READ,  false, "What happened to an app and its domains, newest first."},
     {PST_GET,    "/v1/events",                 pst_events_list,         PST_NEED_OPERATOR, PST_TX_READ,  false, "What happened on the platform, newest first."},
     {PST_GET,    "/v1/ledger",               pst_ledger_get,          PST_NEED_OPERATOR, PST_TX_READ,  false, "What is left of the CA's limits, by account, registered domain and name."},

@@ -218,6 +218,8 @@ int pst_variables_put(struct pst_req *req, struct pst_tx *tx, struct pst_answer 
     if (pst_json_len(given)) {
         rc = pst_req_event(req, tx, "variables.set", a.id, NULL, err,
                            "variables of app %s were set: %zu", a.name, pst_json_len(given));
+        if (rc == PST_OK)
+            rc = pst_req_effect(req, PST_VARIABLES_CHANGED, a.id, "", err);
         if (rc != PST_OK)
             return rc;
     }
@@ -238,6 +240,8 @@ int pst_variables_create(struct pst_req *req, struct pst_tx *tx, struct pst_answ
     if (rc == PST_OK)
         rc = pst_req_event(req, tx, "variables.set", a.id, NULL, err,
                            "variable %s of app %s was set", v.name, a.name);
+    if (rc == PST_OK)
+        rc = pst_req_effect(req, PST_VARIABLES_CHANGED, a.id, "", err);
     if (rc == PST_OK)
         rc = answer_one(&v, set == PST_DONE ? 200 : 201, ans, err);
     pst_variable_deinit(&v);
@@ -265,6 +269,8 @@ static int patch_value(struct pst_req *req, struct pst_tx *tx, struct pst_variab
     if (rc == PST_DONE)
         rc = pst_req_event(req, tx, "variables.set", v->app_id, NULL, err, "variable %s was set",
                            v->name);
+    if (rc == PST_OK)
+        rc = pst_req_effect(req, PST_VARIABLES_CHANGED, v->app_id, "", err);
     return rc == PST_OK ? answer_one(v, 200, ans, err) : rc;
 }
 
@@ -299,6 +305,8 @@ static int remove_one(struct pst_req *req, struct pst_tx *tx, const struct pst_a
     if (rc == PST_OK)
         rc = pst_req_event(req, tx, "variables.removed", a->id, NULL, err,
                            "variable %s of app %s was removed", v.name, a->name);
+    if (rc == PST_OK)
+        rc = pst_req_effect(req, PST_VARIABLES_CHANGED, a->id, "", err);
     pst_variable_deinit(&v);
     return rc == PST_NOTFOUND ? pst_answer_absent(ans, "variable") : rc;
 }

@@ -252,6 +252,40 @@ static void an_explanation_for_people(void **state)
     assert_string_equal(pst_buf_cstr(&text), explained_text);
 }
 
+static void an_explanation_of_a_wildcard(void **state)
+{
+    static const char json[] =
+        "{\"now\":\"2026-11-20T15:00:00.000Z\",\"word\":\"Action required\",\"domain\":{"
+        "\"name\":\"*.example.com\",\"acme_method\":\"dns-01:manual\",\"acme_dns_until\":"
+        "\"2026-11-27T15:00:00.000Z\",\"acme_dns_error\":{\"dns_provider\":\"ovh\",\"variables\":["
+        "\"DNS_OVH_ENDPOINT\",\"DNS_OVH_CONSUMER_KEY\"]},\"acme_options\":[{\"kind\":\"provider\","
+        "\"forever\":true,\"in_use\":false,\"record\":null,\"providers\":[\"ovh\"],\"text\":\"Name "
+        "it.\"},{\"kind\":\"manual\",\"forever\":false,\"in_use\":true,\"text\":\"Make it.\","
+        "\"record\":{\"name\":\"_acme-challenge.example.com\",\"type\":\"TXT\",\"value\":\"abc\"}},"
+        "{\"kind\":\"\\u001b\",\"record\":{\"name\":7}}]}}";
+    static const char wanted[] =
+        "Action required: *.example.com\n\n"
+        "  Proved by   a record made by hand for each certificate (dns-01)\n"
+        "  Good until  in 7 days (2026-11-27 15:00:00 UTC)\n"
+        "  Variables   wrong for DNS provider ovh: DNS_OVH_ENDPOINT, DNS_OVH_CONSUMER_KEY\n"
+        "\nWays to prove control of the name, the best one first\n"
+        "    provider (once, for good): Name it.\n"
+        "      postern dns-providers lists them\n"
+        "  \xe2\x96\xb6 manual (each time): Make it.\n"
+        "      _acme-challenge.example.com. TXT abc\n"
+        "    \xef\xbf\xbd (each time): -\n"
+        "      -. - (not known before there is an order)\n"
+        "\nCertificates, in the order in which the edges try them\n";
+    auto_(pst_json_free) struct pst_json *j = NULL;
+    auto_buf struct pst_buf text = PST_BUF(65536);
+    struct pst_err err = {0};
+
+    (void)state;
+    assert_ok(pst_json_parse(&j, json, strlen(json), &err), err);
+    cli_explain_text(&text, j);
+    assert_string_equal(pst_buf_cstr(&text), wanted);
+}
+
 static void what_is_due_already_is_not_in_the_past(void **state)
 {
     static const char json[] = "{\"now\":\"2026-11-20T15:00:00.000Z\",\"next_try_at\":"
@@ -338,6 +372,7 @@ int main(void)
         cmocka_unit_test(times_for_people),
         cmocka_unit_test(parts_of_paths_are_encoded),
         cmocka_unit_test(an_explanation_for_people),
+        cmocka_unit_test(an_explanation_of_a_wildcard),
         cmocka_unit_test(what_is_due_already_is_not_in_the_past),
         cmocka_unit_test(an_explanation_of_nothing),
         cmocka_unit_test(logins_are_kept_by_server),

@@ -83,6 +83,11 @@ const struct cli_command cli_commands[] = {
      "Those for the DNS-01 challenge are DNS_PROVIDER and the credentials of that provider."},
     {"env-unset", "NAME...", 1, 64, 0, true, cli_env_unset, "Remove variables of an app.", NULL},
 
+    {"dns-providers", "", 0, 0, 0, false, cli_dns_providers,
+     "List the DNS providers that can be named in DNS_PROVIDER, and their variables.",
+     "For wildcards: with these variables set on the app (env-set), its records for the DNS-01 "
+     "challenge are made and taken away for you."},
+
     {"upstreams", "", 0, 0, 0, true, cli_upstreams,
      "List the addresses that an app's requests are passed on to.", NULL},
     {"upstreams-set", "ADDRESS...", 0, 64, 0, true, cli_upstreams_set,
@@ -92,7 +97,8 @@ const struct cli_command cli_commands[] = {
      "at all empties the list."},
 
     {"domains", "", 0, 0, 0, true, cli_domains, "List the domains of an app and their state.",
-     NULL},
+     "A last column, Manual Action, is there when a record is waited for that somebody has to "
+     "make by hand."},
     {"domains-add", "NAME", 1, 1,
      BIT(CERT) | BIT(KEY) | BIT(PASSPHRASE) | BIT(NO_LETSENCRYPT) | BIT(CANONICAL) | BIT(WAIT) |
          BIT(TIMEOUT),

@@ -93,6 +93,71 @@ static void add_head(struct page *p, const struct pst_json *e)
     }
 }
 
+/* Of wildcards: how control is proved, until when a record made by hand is of use, and which
+ * variables are wrong. */
+static void add_challenge(struct page *p, const struct pst_json *domain)
+{
+    static const struct {
+        const char *method, *text;
+    } methods[] = {
+        {"dns-persist-01", "a record that was made once, for good (dns-persist-01)"},
+        {"dns-01:delegation", "a CNAME that was made once, for good (dns-01)"},
+        {"dns-01:provider", "records made at your DNS provider, for good (dns-01)"},
+        {"dns-01:manual", "a record made by hand for each certificate (dns-01)"},
+    };
+    const char *method = pst_json_get_text(domain, "acme_method");
+    const char *until = pst_json_get_text(domain, "acme_dns_until");
+    const struct pst_json *error = pst_json_get(domain, "acme_dns_error");
+    const struct pst_json *names = pst_json_get(error, "variables");
+
+    for (size_t i = 0; i < PST_ARRAY_N(methods); i++)
+        if (pst_streq(method, methods[i].method))
+            row(p, "Proved by", methods[i].text);
+    if (until)
+        time_row(p, "Good until", until);
+    if (pst_json_get_text(error, "dns_provider")) {
+        pst_buf_printf(p->to, "  %-*s", LABEL_WIDTH, "Variables");
+        pst_buf_str(p->to, "wrong for DNS provider ");
+        add(p, pst_json_get_text(error, "dns_provider"));
+        for (size_t i = 0; i < pst_json_len(names); i++) {
+            pst_buf_str(p->to, i ? ", " : ": ");
+            add(p, pst_json_text(pst_json_at(names, i)));
+        }
+        pst_buf_char(p->to, '\n');
+    }
+}
+
+/* The ways to prove control of a wildcard, best first. */
+static void add_options(struct page *p, const struct pst_json *options)
+{
+    if (!pst_json_len(options))
+        return;
+    pst_buf_str(p->to, "\nWays to prove control of the name, the best one first\n");
+    for (size_t i = 0; i < pst_json_len(options); i++) {
+        const struct pst_json *o = pst_json_at(options, i), *r = pst_json_get(o, "record");
+        bool in_use = false, forever = false;
+        pst_json_get_bool(o, "in_use", &in_use);
+        pst_json_get_bool(o, "forever", &forever);
+        pst_buf_printf(p->to, "  %s ", in_use ? "\xe2\x96\xb6" : " ");
+        add(p, pst_json_get_text(o, "kind"));
+        pst_buf_str(p->to, forever ? " (once, for good): " : " (each time): ");
+        add(p, pst_json_get_text(o, "text"));
+        pst_buf_char(p->to, '\n');
+        if (pst_json_len(pst_json_get(o, "providers")))
+            pst_buf_printf(p->to, "%6spostern dns-providers lists them\n", "");
+        if (pst_json_type(r) != PST_JSON_OBJECT)
+            continue;
+        pst_buf_printf(p->to, "%6s", "");
+        add(p, pst_json_get_text(r, "name"));
+        pst_buf_str(p->to, ". ");
+        add(p, pst_json_get_text(r, "type"));
+        pst_buf_char(p->to, ' ');
+        add(p, pst_json_get_text(r, "value") ? pst_json_get_text(r, "value")
+                                             : "(not known before there is an order)");
+        pst_buf_char(p->to, '\n');
+    }
+}
+
 static void add_state(struct page *p, const struct pst_json *e)
 {
     const struct pst_json *order = pst_json_get(e, "order");
@@ -103,6 +168,7 @@ static void add_state(struct page *p, const struct pst_json *e)
         pst_streq(pst_json_get_text(e, "word"), "In use") && !pst_json_get_text(e, "problem");
 
     optional_row(p, "To do", pst_json_get_text(e, "record"));
+    add_challenge(p, pst_json_get(e, "domain"));
     optional_row(p, "Seen", pst_json_get_text(e, "evidence"));
     optional_row(p, "Problem", pst_json_get_text(e, "problem"));
     if (!renewal)
@@ -215,6 +281,7 @@ void cli_explain_text(struct pst_buf *to, const struct pst_json *e)
         p.now_ms = pst_wall_ms(pst_clock_system());
     add_head(&p, e);
     add_state(&p, e);
+    add_options(&p, pst_json_get(pst_json_get(e, "domain"), "acme_options"));
     add_ladder(&p, pst_json_get(e, "ladder"));
     add_attempts(&p, pst_json_get(e, "attempts"));
     add_events(&p, pst_json_get(e, "events"));

@@ -9,8 +9,12 @@ enum { PART_SIZE = 1024, WAIT_DEFAULT_S = 600 };
 /* "www.example.com (*)": the canonical one is marked. */
 static void list_domain(struct cli_table *t, const struct pst_json *d)
 {
-    char name[512], validity[CLI_TIME_SIZE], next[CLI_TIME_SIZE];
+    char name[512], validity[CLI_TIME_SIZE], next[CLI_TIME_SIZE], action[512] = "";
+    const char *fqdn = pst_json_get_text(d, "acme_dns_fqdn");
     bool canonical = false;
+
+    if (fqdn)
+        snprintf(action, sizeof action, "%s TXT %s", fqdn, cli_text(d, "acme_dns_value"));
 
     pst_json_get_bool(d, "canonical", &canonical);
     snprintf(name, sizeof name, "%s%s", cli_text(d, "name"), canonical ? " (*)" : "");
@@ -20,12 +24,23 @@ static void list_domain(struct cli_table *t, const struct pst_json *d)
                          cli_time(validity, pst_json_get_text(d, "validity")),
                          cli_time(next, pst_json_get_text(d, "next_try_at")),
                          pst_json_get_text(d, "reason"),
+                         action,
                      });
+}
+
+/* Is a record waited for that somebody has to make? */
+static bool any_manual(const struct pst_json *list)
+{
+    for (size_t i = 0; i < pst_json_len(list); i++)
+        if (pst_json_get_text(pst_json_at(list, i), "acme_dns_fqdn"))
+            return true;
+    return false;
 }
 
 int cli_domains(struct cli *c)
 {
-    static const char *const heads[] = {"NAME", "STATUS", "VALID UNTIL", "NEXT TRY", "REASON"};
+    static const char *const heads[] = {"NAME",     "STATUS", "VALID UNTIL",
+                                        "NEXT TRY", "REASON", "MANUAL ACTION"};
     auto_(cli_table_free) struct cli_table *t = NULL;
     auto_answer struct cli_answer a = {0};
     struct pst_err err = {0};
@@ -36,7 +51,7 @@ int cli_domains(struct cli *c)
     if (status != PST_EXIT_OK || cli_print_json(c, a.json))
         return status;
     const struct pst_json *list = pst_json_get(a.json, "domains");
-    int rc = cli_table_new(&t, heads, PST_ARRAY_N(heads), &err);
+    int rc = cli_table_new(&t, heads, PST_ARRAY_N(heads) - !any_manual(list), &err);
     for (size_t i = 0; rc == PST_OK && i < pst_json_len(list); i++)
         list_domain(t, pst_json_at(list, i));
     if (rc == PST_OK)

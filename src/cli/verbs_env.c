@@ -196,3 +196,37 @@ int cli_domains_retry(struct cli *c)
     cli_line("%s is tried again now; domains-explain tells how it goes.", c->args[0]);
     return PST_EXIT_OK;
 }
+
+/* ---- DNS providers ---- */
+
+/* "DNS_OVH_ENDPOINT DNS_OVH_APPLICATION_KEY ..." */
+static void join(struct pst_buf *to, const struct pst_json *list)
+{
+    for (size_t i = 0; i < pst_json_len(list); i++) {
+        const char *name = pst_json_text(pst_json_at(list, i));
+        pst_buf_printf(to, "%s%s", i ? " " : "", name ? name : "-");
+    }
+}
+
+int cli_dns_providers(struct cli *c)
+{
+    static const char *const heads[] = {"DNS_PROVIDER", "VARIABLES"};
+    auto_(cli_table_free) struct cli_table *t = NULL;
+    auto_answer struct cli_answer a = {0};
+    struct pst_err err = {0};
+
+    int status = cli_ask(c, "GET", NULL, &a, "/v1/dns_providers");
+    if (status != PST_EXIT_OK || cli_print_json(c, a.json))
+        return status;
+    const struct pst_json *list = pst_json_get(a.json, "dns_providers");
+    int rc = cli_table_new(&t, heads, PST_ARRAY_N(heads), &err);
+    for (size_t i = 0; rc == PST_OK && i < pst_json_len(list); i++) {
+        auto_buf struct pst_buf names = PST_BUF(4096);
+        join(&names, pst_json_get(pst_json_at(list, i), "variables"));
+        cli_table_add(
+            t, (const char *const[]){cli_text(pst_json_at(list, i), "name"), pst_buf_cstr(&names)});
+    }
+    if (rc == PST_OK)
+        rc = cli_table_print(t, c->tty, stdout, &err);
+    return rc == PST_OK ? PST_EXIT_OK : cli_fail(PST_EXIT_FAILED, "%s", err.text);
+}

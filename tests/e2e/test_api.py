@@ -12,6 +12,7 @@ import time
 import pytest
 
 from api_testd import Api
+from stack import ROOT
 
 DATE = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
 ID = re.compile(r"^[0-9a-f]{24}$")
@@ -20,7 +21,8 @@ ID = re.compile(r"^[0-9a-f]{24}$")
 @pytest.fixture(scope="module")
 def api():
     api = Api("platform.domain=platform.example", "names.any_tld=true", "app.domains_max=20",
-              "upstream.allow=10.20.0.0/16,fd00:20::/32", "api.body_max=65536")
+              "upstream.allow=10.20.0.0/16,fd00:20::/32", "api.body_max=65536",
+              "dnsd.zone=acme.platform.example")
     yield api
     api.close()
 
@@ -45,6 +47,10 @@ def add(api, app, name=None, user="alice", **more):
                       {"domain": {"name": name or new_name(), **more}}, user=user)
     assert answer.status == 201, answer
     return answer.json["domain"]
+
+
+def show(api, app, d):
+    return api.call("GET", f"/v1/apps/{app['id']}/domains/{d['id']}", user="alice").json["domain"]
 
 
 def b64url(data):
@@ -481,8 +487,10 @@ def test_domain_without_acme(api):
 def test_wildcards_say_what_they_need(api):
     app = new_app(api)
     d = add(api, app, "*.wild.example.com")
-    assert d["name"] == "*.wild.example.com" and d["letsencrypt_status"] == "dns_required"
-    assert d["word"] == "Action required" and "DNS-01" in d["reason"]
+    assert d["name"] == "*.wild.example.com" and d["letsencrypt_status"] == "new"
+    assert d["word"] == "Creating" and d["reason"] and d["next_try_at"]
+    assert d["acme_dns_fqdn"] is d["acme_dns_value"] is d["acme_dns_until"] is None
+    assert d["acme_dns_error"] == {} and d["acme_method"] is None
     answer = api.call("POST", f"/v1/apps/{app['id']}/domains",
                       {"domain": {"name": "*.wild2.example.com", "canonical": True}}, user="alice")
     assert answer.status == 422 and answer.json["errors"]["canonical"]
@@ -491,6 +499,133 @@ def test_wildcards_say_what_they_need(api):
     assert answer.status == 422 and answer.json["errors"]["canonical"]
     encoded = api.call("GET", f"/v1/apps/{app['id']}/domains/%2A.wild.example.com", user="alice")
     assert encoded.json["domain"]["id"] == d["id"]
+
+
+def test_a_wildcard_that_waits_shows_its_record(api):
+    app = new_app(api)
+    d = add(api, app, "*.waits.example.com")
+    until = 1795000000
+    assert api.do("domain", id=d["id"], phase="manual", acme_method="dns-01:manual",
+                  acme_dns_fqdn="_acme-challenge.waits.example.com", acme_dns_value="v" * 43,
+                  acme_dns_until=until, problem="dns01.manual", reason="Make the record.") == "ok"
+    d = show(api, app, d)
+    assert (d["letsencrypt_status"], d["word"]) == ("dns_required", "Action required")
+    assert d["acme_dns_fqdn"] == "_acme-challenge.waits.example.com"
+    assert d["acme_dns_value"] == "v" * 43 and d["acme_dns_until"] == "2026-11-18T11:06:40.000Z"
+    assert d["acme_dns_error"] == {} and d["acme_method"] == "dns-01:manual"
+    listed = api.call("GET", f"/v1/apps/{app['id']}/domains", user="alice").json["domains"][0]
+    assert listed["acme_dns_value"] == "v" * 43 and "acme_options" not in listed
+    options = {o["kind"]: o for o in d["acme_options"]}
+    assert [o["forever"] for o in d["acme_options"]] == [True] * (len(options) - 1) + [False]
+    manual = options["manual"]
+    assert manual["in_use"] and not manual["seen"] and not manual["forever"]
+    assert manual["record"] == {"name": "_acme-challenge.waits.example.com", "type": "TXT",
+                                "value": "v" * 43}
+    told = api.cli("--app", app["name"], "domains").stdout
+    assert told.endswith(f"\t_acme-challenge.waits.example.com TXT {'v' * 43}\n")
+    told = api.cli("--app", app["name"], "domains-explain", "*.waits.example.com").stdout
+    assert "Proved by" in told and "Good until" in told and "Ways to prove" in told
+
+    # Under way again: the record is of no use any more.
+    api.do("domain", id=d["id"], phase="work")
+    d = show(api, app, d)
+    assert d["acme_dns_fqdn"] is d["acme_dns_value"] is d["acme_dns_until"] is None
+    api.do("domain", id=d["id"], phase="manual")
+    # Switched off, nothing is shown; switched on, it begins anew.
+    path = f"/v1/apps/{app['id']}/domains/{d['id']}"
+    off = api.call("PATCH", path, {"domain": {"letsencrypt_enabled": False}}, user="alice").json
+    assert "acme_options" not in off["domain"] and off["domain"]["acme_method"] is None
+    assert off["domain"]["letsencrypt_status"] is off["domain"]["acme_dns_fqdn"] is None
+    on = api.call("PATCH", path, {"domain": {"letsencrypt_enabled": True}}, user="alice").json
+    assert on["domain"]["letsencrypt_status"] == "new" and on["domain"]["next_try_at"]
+
+
+def test_the_ways_are_offered_where_they_work_and_the_best_one_first(api):
+    app = new_app(api)
+    by_kind = {}
+    for name in ("*.ways.example.com", "*.ways.example.org"):
+        options = add(api, app, name)["acme_options"]
+        by_kind[name] = {o["kind"]: o for o in options}
+        assert all(not o["in_use"] and not o["seen"] and o["text"] for o in options)
+    assert list(by_kind["*.ways.example.org"]) == ["delegation", "provider", "manual"]
+    ways = by_kind["*.ways.example.com"]
+    assert list(ways) == ["dns-persist-01", "delegation", "provider", "manual"]
+    assert ways["dns-persist-01"]["record"] == {
+        "name": "_validation-persist.ways.example.com", "type": "TXT",
+        "value": "ca.example; accounturi=https://ca.example/a/1; policy=wildcard"}
+    record = ways["delegation"]["record"]
+    assert (record["name"], record["type"]) == ("_acme-challenge.ways.example.com", "CNAME")
+    assert re.match(r"^[a-z2-7]{32}\.acme\.platform\.example$", record["value"])
+    assert ways["manual"]["record"]["value"] is None
+
+
+@pytest.mark.parametrize("stored, shown", [
+    ("", {}), ("nonsense", {}), ('"text"', {}), ("[1]", {}),
+    ('{"dns_provider":"ovh","variables":["DNS_OVH_ENDPOINT"]}',
+     {"dns_provider": "ovh", "variables": ["DNS_OVH_ENDPOINT"]}),
+    ('{"dns_provider":"nobody","variables":null}', {"dns_provider": "nobody", "variables": None})])
+def test_what_is_wrong_with_the_providers_variables_is_an_object(api, stored, shown):
+    app = new_app(api)
+    d = add(api, app, f"*.{new_name()}")
+    assert d["acme_dns_error"] == {}
+    assert api.do("domain", id=d["id"], phase="blocked", acme_dns_error=stored) == "ok"
+    d = show(api, app, d)
+    assert d["acme_dns_error"] == shown and d["letsencrypt_status"] == "dns_required"
+    assert d["acme_dns_fqdn"] is None
+    if shown:
+        told = api.cli("--app", app["name"], "domains-explain", d["name"]).stdout
+        assert f"wrong for DNS provider {shown['dns_provider']}" in told
+
+
+def test_only_wildcards_have_options(api):
+    app = new_app(api)
+    assert "acme_options" not in add(api, app)
+    d = add(api, app, f"*.{new_name()}")
+    provider = next(o for o in d["acme_options"] if o["kind"] == "provider")
+    assert provider["provider"] is None and provider["variables"] == []
+    assert provider["record"] is None and "ovh" in provider["providers"]
+    api.call("POST", f"/v1/apps/{app['id']}/variables",
+             {"variable": {"name": "DNS_PROVIDER", "value": "ovh"}}, user="alice")
+    provider = next(o for o in show(api, app, d)["acme_options"] if o["kind"] == "provider")
+    assert provider["provider"] == "ovh" and "DNS_OVH_ENDPOINT" in provider["variables"]
+
+
+def test_dns_providers_are_listed(api):
+    listed = api.call("GET", "/v1/dns_providers", user="alice").json["dns_providers"]
+    variables = {p["name"]: p["variables"] for p in listed}
+    assert {"azure", "cloudflare", "dnsimple", "gandi", "gandiv5", "gcloud", "godaddy", "ovh",
+            "route53"} <= set(variables)
+    assert variables["godaddy"] == ["DNS_GODADDY_API_KEY", "DNS_GODADDY_API_SECRET"]
+    assert api.call("GET", "/v1/dns_providers").status == 401
+    told = dict(line.split("\t") for line in api.cli("dns-providers").stdout.splitlines())
+    assert told == {name: " ".join(names) for name, names in variables.items()}
+    # The guide names them all.
+    guide = (ROOT / "docs" / "dns-providers.md").read_text()
+    for name, names in variables.items():
+        assert f"`{name}`" in guide and all(f"`{v}`" in guide for v in names), name
+
+
+def test_whoever_follows_variables_is_told(api):
+    app = new_app(api)
+    path = f"/v1/apps/{app['id']}/variables"
+    told = f"variables:{app['id']}"
+    api.do("hooks")
+    one = api.call("POST", path, {"variable": {"name": "A", "value": "1"}}, user="alice").json
+    assert api.do("hooks") == told
+    one = f"{path}/{one['variable']['id']}"
+    api.call("PATCH", one, {"variable": {"value": "2"}}, user="alice")
+    assert api.do("hooks") == told
+    api.call("PUT", path, {"variables": None}, user="alice")
+    assert api.do("hooks") == ""
+    api.call("PUT", path, {"variables": [{"name": "B", "value": "1"}]}, user="alice")
+    assert api.do("hooks") == told
+    api.call("DELETE", one, user="alice")
+    assert api.do("hooks") == told
+    v2 = f"/v2/self/applications/{app['id']}/env/C"
+    api.call("PUT", v2, {"value": "1"}, user="alice")
+    assert api.do("hooks") == told
+    api.call("DELETE", v2, user="alice")
+    assert api.do("hooks") == told
 
 
 @pytest.mark.parametrize("name", [

@@ -182,7 +182,7 @@ def test_domains(api):
     assert api.cli("-a", app, "set-canonical-domain", "plain.example.com").returncode == 0
     rows = {line.split("\t")[0]: line.split("\t")[1] for line in
             api.cli("-a", app, "domains").stdout.splitlines()}
-    assert rows == {"bücher.example.com": "Pending DNS", "*.cli.example.com": "Action required",
+    assert rows == {"bücher.example.com": "Pending DNS", "*.cli.example.com": "Creating",
                     "plain.example.com (*)": "Disabled"}
     assert api.cli("-a", app, "unset-canonical-domain").returncode == 0
     assert api.cli("-a", app, "unset-canonical-domain").returncode == 1
@@ -251,10 +251,27 @@ def test_wait_tells_each_step_until_it_is_served(api):
     assert len(lines) == len(set(lines))
 
 
+def let_it_wait(api, app, name):
+    """As soon as the domain is there, a record is waited for."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        listed = json_of(api.cli("-a", app, "domains", "--json"))["domains"]
+        if listed:
+            break
+        time.sleep(0.05)
+    api.do("domain", id=listed[0]["id"], phase="manual", reason="Make the record.",
+           record=f"_acme-challenge.{name.removeprefix('*.')}. TXT abc")
+
+
 def test_wait_ends_where_only_a_person_can_help(api):
     app = new_app(api)
-    done = api.cli("-a", app, "domains-add", f"*.{app}.example", "--wait")
+    wild = f"*.{app}.example"
+    waiting = threading.Thread(target=let_it_wait, args=(api, app, wild))
+    waiting.start()
+    done = api.cli("-a", app, "domains-add", wild, "--wait")
+    waiting.join()
     assert done.returncode == 1 and "Action required" in done.stdout
+    assert f"to do: _acme-challenge.{app}.example. TXT abc" in done.stdout
     late = api.cli("-a", app, "domains-add", f"late.{app}.example", "--wait", "--timeout", "1")
     assert late.returncode == 1 and "goes on trying" in late.stderr
     off = api.cli("-a", app, "domains-add", f"off.{app}.example", "--wait", "--no-letsencrypt")

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 struct pst_api;
+struct pst_buf;
 struct pst_clock;
 struct pst_conf;
 struct pst_err;
@@ -30,9 +31,9 @@ struct pst_rand;
 struct pst_store;
 
 /*
- * What others want to know.  Called from a worker after the commit, so quickly; each may be NULL.
- * A crash between commit and call loses the call: whoever listens also looks at the database when
- * it starts.
+ * What others want to know or know better.  Called from a worker after the commit, so quickly; each
+ * may be NULL.  A crash between commit and call loses the call: whoever listens also looks at the
+ * database when it starts.
  */
 struct pst_api_hooks {
     void *arg;
@@ -41,6 +42,11 @@ struct pst_api_hooks {
     void (*domain_changed)(void *arg, const char *id, const char *ascii);
     /* Also once for each domain of an app that is removed. */
     void (*domain_removed)(void *arg, const char *id);
+    /* Variables of an app were set or removed: its DNS provider may be another now. */
+    void (*variables_changed)(void *arg, const char *app_id);
+    /* Append the value of the dns-persist-01 record for a name.  Waits for nobody.  PST_OK;
+     * PST_NOTFOUND: the CA is not known to take such records; negative. */
+    int (*persist_value)(void *arg, const char *ascii, struct pst_buf *ret, struct pst_err *err);
 };
 
 enum { PST_API_LISTEN_MAX = 8 };
