@@ -106,6 +106,7 @@ static int start_orders(struct daemon *d, struct pst_err *err)
                   pst_conf_int(c, PST_CONF_ACME_CERTS_PERIOD)},
         .failed = {pst_conf_int(c, PST_CONF_ACME_FAILED_LIMIT),
                    pst_conf_int(c, PST_CONF_ACME_FAILED_PERIOD)},
+        .renewal_ask_s = pst_conf_int(c, PST_CONF_ACME_RENEWAL_ASK),
         .backoff_first_s = pst_conf_int(c, PST_CONF_ACME_BACKOFF_FIRST),
         .backoff_max_s = pst_conf_int(c, PST_CONF_ACME_BACKOFF_MAX),
         .poll_first_ms = pst_conf_int(c, PST_CONF_ACME_POLL_FIRST_MS),

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <postern/renewal.h>
+
 #include "order_internal.h"
 
 enum { DAY_S = 86400 };
@@ -159,10 +161,35 @@ int pst_finish_served(struct pst_tx *tx, struct pst_order *o, bool on_top, struc
 
 int pst_finish_scheduled(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
 {
+    const struct pst_acme_renewal *w = &o->window;
     struct pst_domain d;
+    struct pst_certificate c = {0};
+
+    int rc = pst_domain_get(tx, o->row.domain_id, &d, err);
+    if (rc == PST_OK)
+        rc = pst_certificate_get(tx, d.acme_cert, &c, err);
+    if (rc != PST_OK)
+        return rc < 0 ? rc : PST_OK;
+    d.due_at_ms = 1000 * pst_order_renew_in_window(c.not_before, c.not_after, w->start_at_ms,
+                                                   w->end_at_ms, o->env->o.rand);
+    d.next_try_at_ms = d.due_at_ms;
+    struct pst_renewal r = {.num = c.num,
+                            .start_at_ms = w->start_at_ms,
+                            .end_at_ms = w->end_at_ms,
+                            .ask_at_ms = pst_order_ask_again_ms(o->env, w->retry_after_s)};
+    pst_certificate_deinit(&c);
+    rc = pst_domain_update(tx, &d, err);
+    return rc == PST_OK ? pst_renewal_put(tx, &r, err) : rc;
+}
+
+int pst_finish_unadvised(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
+{
+    struct pst_domain d;
+
     int rc = pst_domain_get(tx, o->row.domain_id, &d, err);
     if (rc != PST_OK)
         return rc < 0 ? rc : PST_OK;
-    d.due_at_ms = d.next_try_at_ms = o->renew_at_ms;
-    return pst_domain_update(tx, &d, err);
+    struct pst_renewal r = {.num = d.acme_cert,
+                            .ask_at_ms = pst_order_now_ms(o) + PST_RENEWAL_HOLD_MS};
+    return d.acme_cert ? pst_renewal_put(tx, &r, err) : PST_OK;
 }

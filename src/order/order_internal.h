@@ -73,10 +73,10 @@ struct pst_order {
     char account_url[PST_URL_SIZE];
     char thumbprint[64];
     int64_t leased_at_mono_ms;
-    bool dead;                     /* the CA's order or authorization is invalid */
-    struct refusal *refusal;       /* between a check and storing what it found */
-    struct pst_certificate issued; /* between checking and storing a certificate */
-    int64_t renew_at_ms;           /* between the CA's advice and storing it */
+    bool dead;                      /* the CA's order or authorization is invalid */
+    struct refusal *refusal;        /* between a check and storing what it found */
+    struct pst_certificate issued;  /* between checking and storing a certificate */
+    struct pst_acme_renewal window; /* between the CA's advice and storing it */
 };
 
 /* What a step wants to happen next.  Everything in it is saved in one transaction. */
@@ -172,6 +172,16 @@ int pst_order_budget_failed(struct pst_tx *tx, struct pst_order *o, struct pst_e
 int pst_order_budget_block(struct pst_tx *tx, struct pst_order *o, int64_t until_ms,
                            struct pst_err *err);
 
+/* ---- renewal.c ---- */
+
+enum { PST_RENEWAL_HOLD_MS = 10 * 60 * 1000 }; /* after a question that failed */
+
+/* One question to the CA.  PST_NOTFOUND: it gives no advice about this certificate. */
+int pst_order_ask_window(struct pst_acme_call *call, const struct pst_certificate *c,
+                         struct pst_acme_renewal *ret, struct pst_err *err);
+/* When to ask again. */
+int64_t pst_order_ask_again_ms(const struct pst_order_env *env, int64_t retry_after_s);
+
 /* ---- finish.c: how an order's end changes its domain (inside the saving transaction) ---- */
 
 int pst_finish_failed(struct pst_tx *tx, struct pst_order *o, const struct pst_err *fault,
@@ -179,8 +189,10 @@ int pst_finish_failed(struct pst_tx *tx, struct pst_order *o, const struct pst_e
 int pst_finish_issued(struct pst_tx *tx, struct pst_order *o, struct pst_err *err);
 /* on_top: it is what the edges serve; otherwise it stands by below an uploaded one. */
 int pst_finish_served(struct pst_tx *tx, struct pst_order *o, bool on_top, struct pst_err *err);
-/* The CA has said when to renew: o->renew_at_ms. */
+/* The CA has said when to renew: o->window. */
 int pst_finish_scheduled(struct pst_tx *tx, struct pst_order *o, struct pst_err *err);
+/* The CA could not be asked: it will be. */
+int pst_finish_unadvised(struct pst_tx *tx, struct pst_order *o, struct pst_err *err);
 /* Show a wait or a repeated fault beside the domain. */
 int pst_finish_note(struct pst_tx *tx, struct pst_order *o, const char *problem, const char *reason,
                     int64_t next_try_at_ms, struct pst_err *err);

@@ -169,27 +169,6 @@ static int served_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     return rc;
 }
 
-static int ask_window(struct pst_order *o, const struct pst_certificate *c, struct pst_step *ret,
-                      struct pst_err *err)
-{
-    struct pst_cert_info info = {0};
-    struct pst_acme_renewal window;
-
-    int rc = pst_cert_parse_der(c->leaf.data, c->leaf.len, &info, err);
-    if (rc == PST_OK && info.ari_cert_id[0])
-        rc = pst_acme_renewal_info(&o->call, info.ari_cert_id, &window, err);
-    else if (rc == PST_OK)
-        rc = PST_NOTFOUND;
-    pst_cert_info_deinit(&info);
-    if (rc != PST_OK)
-        return rc;
-    o->renew_at_ms =
-        1000 * pst_order_renew_in_window(c->not_before, c->not_after, window.start_at_ms,
-                                         window.end_at_ms, o->env->o.rand);
-    ret->also = pst_finish_scheduled;
-    return PST_OK;
-}
-
 /* The CA's advice is welcome, but no renewal depends on it: without it our own rule holds. */
 int pst_step_scheduling(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
 {
@@ -200,8 +179,12 @@ int pst_step_scheduling(struct pst_order *o, struct pst_step *ret, struct pst_er
     if (rc == PST_OK)
         rc = pst_order_account(o, err);
     if (rc == PST_OK)
-        rc = ask_window(o, &s.cert, ret, err);
+        rc = pst_order_ask_window(&o->call, &s.cert, &o->window, err);
     pst_certificate_deinit(&s.cert);
+    if (rc == PST_OK)
+        ret->also = pst_finish_scheduled;
+    else if (rc < 0)
+        ret->also = pst_finish_unadvised;
     if (rc < 0)
         pst_log_err(LOG, "no renewal window from the CA; our own rule holds", err,
                     pst_kv_s("name", o->row.name));

@@ -16,13 +16,14 @@ enum {
     BEGIN_MAX = 64,
     LOOK_MAX_MS = 10 * 1000, /* look at the database at least so often: another node may write */
     FAULT_WAIT_MS = 1000,
+    RENEWALS_LOOK_MS = 2000,
     AGAIN_MS = 20, /* after a batch there may be more */
 };
 
 struct pst_sched {
     struct pst_sched_opts o;
     struct pst_sched_job jobs[JOBS_MAX];
-    pthread_t threads[WORKERS_MAX + 2];
+    pthread_t threads[WORKERS_MAX + 3];
     int threads_n;
 
     pthread_mutex_t lock;
@@ -206,6 +207,28 @@ static void *housekeeper(void *arg)
     return NULL;
 }
 
+/* ---- renewals ---- */
+
+/* One question after the other; a CA is never asked by two of our threads at once. */
+static void *renewals(void *arg)
+{
+    struct pst_sched *s = arg;
+
+    pthread_mutex_lock(&s->lock);
+    while (!s->stopping) {
+        struct pst_err err = {0};
+        pthread_mutex_unlock(&s->lock);
+        int rc = pst_order_ask_renewal(s->o.orders, &err);
+        if (rc < 0)
+            pst_log_err(LOG, "no word from the CA about a renewal", &err);
+        pthread_mutex_lock(&s->lock);
+        if (rc != PST_OK && !s->stopping)
+            wait_ms(&s->end, &s->lock, rc < 0 ? FAULT_WAIT_MS : RENEWALS_LOOK_MS);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
 /* ---- start and stop ---- */
 
 static void init_cond(pthread_cond_t *cond)
@@ -243,6 +266,8 @@ int pst_sched_start(struct pst_sched **ret, const struct pst_sched_opts *opts, s
     init_cond(&s->end);
 
     int rc = start_thread(s, housekeeper, err);
+    if (rc == PST_OK)
+        rc = start_thread(s, renewals, err);
     for (int i = 0; rc == PST_OK && i < opts->workers; i++)
         rc = start_thread(s, worker, err);
     if (rc == PST_OK)

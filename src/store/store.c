@@ -101,17 +101,9 @@ struct pst_keyring *pst_store_keys(struct pst_store *s)
 
 static void collect_sets(struct pst_store *s)
 {
-    const struct pst_stmt_set *const all[] = {
-        &pst_store_sql_account,   &pst_store_sql_answer,   &pst_store_sql_app,
-        &pst_store_sql_budget,    &pst_store_sql_bulk,     &pst_store_sql_certificate,
-        &pst_store_sql_challenge, &pst_store_sql_claim,    &pst_store_sql_domain,
-        &pst_store_sql_edge,      &pst_store_sql_event,    &pst_store_sql_figures,
-        &pst_store_sql_feed,      &pst_store_sql_keys,     &pst_store_sql_meta,
-        &pst_store_sql_order,     &pst_store_sql_platform, &pst_store_sql_request,
-        &pst_store_sql_ticket,    &pst_store_sql_touch,    &pst_store_sql_user,
-        &pst_store_sql_variable,  &pst_store_sql_webhook,
-    };
-    _Static_assert(PST_ARRAY_N(all) == PST_STORE_SETS, "a table was added?");
+#define SET(file) &pst_store_sql_##file,
+    const struct pst_stmt_set *const all[] = {PST_STORE_FILES(SET)};
+#undef SET
 
     for (size_t k = 0; k < PST_STORE_SETS; k++)
         s->sets[k] = *all[k];

@@ -25,7 +25,37 @@ struct pst_tx {
     int64_t rev;  /* feed revision made, 0: none */
 };
 
-enum { PST_STORE_SETS = 23 };
+/* The files that have statements: <name>_db.c, mostly. */
+/* clang-format off */
+#define PST_STORE_FILES(X) \
+    X(account)     \
+    X(answer)      \
+    X(app)         \
+    X(budget)      \
+    X(bulk)        \
+    X(certificate) \
+    X(challenge)   \
+    X(claim)       \
+    X(domain)      \
+    X(edge)        \
+    X(event)       \
+    X(figures)     \
+    X(feed)        \
+    X(keys)        \
+    X(meta)        \
+    X(order)       \
+    X(platform)    \
+    X(renewal)     \
+    X(request)     \
+    X(ticket)      \
+    X(touch)       \
+    X(user)        \
+    X(variable)    \
+    X(webhook)
+/* clang-format on */
+#define PST_STORE_COUNT(file) +1
+enum { PST_STORE_SETS = PST_STORE_FILES(PST_STORE_COUNT) };
+#undef PST_STORE_COUNT
 
 struct pst_store {
     struct pst_db *db;
@@ -44,12 +74,9 @@ struct pst_store {
  * and this for the table of tables in store.c. */
 #define PST_STORE_SQL(file)                                                                        \
     const struct pst_stmt_set pst_store_sql_##file = {stmts, PST_ARRAY_N(stmts)}
-extern const struct pst_stmt_set pst_store_sql_account, pst_store_sql_answer, pst_store_sql_app,
-    pst_store_sql_budget, pst_store_sql_bulk, pst_store_sql_certificate, pst_store_sql_challenge,
-    pst_store_sql_claim, pst_store_sql_domain, pst_store_sql_edge, pst_store_sql_event,
-    pst_store_sql_figures, pst_store_sql_feed, pst_store_sql_keys, pst_store_sql_meta,
-    pst_store_sql_order, pst_store_sql_platform, pst_store_sql_request, pst_store_sql_ticket,
-    pst_store_sql_touch, pst_store_sql_user, pst_store_sql_variable, pst_store_sql_webhook;
+#define PST_STORE_DECLARE(file) extern const struct pst_stmt_set pst_store_sql_##file;
+PST_STORE_FILES(PST_STORE_DECLARE)
+#undef PST_STORE_DECLARE
 
 extern const struct pst_migration pst_store_migrations[];
 extern const size_t pst_store_migrations_n;

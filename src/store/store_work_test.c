@@ -2,6 +2,8 @@
  * feed under load. */
 #include "store_fixture.h"
 
+#include <postern/renewal.h>
+
 /* ---- orders ---- */
 
 TX(order_insert)
@@ -329,6 +331,55 @@ static void the_newest_order_comes_first(void **state)
     }
     look(f, history, (const void *[]){d.id, text});
     assert_string_equal(text, "cb");
+}
+
+/* ---- renewals ---- */
+
+TX(renewal_put)
+{
+    return pst_renewal_put(tx, arg, err);
+}
+
+struct renewal_claim {
+    int64_t now_ms;
+    struct pst_renewal r;
+};
+
+TX(renewal_take)
+{
+    struct renewal_claim *c = arg;
+    return pst_renewal_claim(tx, c->now_ms, 1000, &c->r, err);
+}
+
+TX(renewal_drop)
+{
+    return pst_renewal_delete(tx, *(int64_t *)arg, err);
+}
+
+static void a_question_about_a_renewal_has_one_asker(void **state)
+{
+    struct fixture *f = *state;
+    struct pst_renewal late = {.num = 7, .ask_at_ms = 200}, early = {8, 10, 20, 100};
+    struct renewal_claim c = {.now_ms = 99};
+
+    commit(f, renewal_put, &late);
+    commit(f, renewal_put, &early);
+    assert_rc(pst_store_write(f->store, renewal_take, &c, NULL, &f->err), PST_NOTFOUND, f->err);
+    c.now_ms = 300;
+    commit(f, renewal_take, &c);
+    assert_int_equal(c.r.num, 8);
+    assert_int_equal(c.r.start_at_ms, 10);
+    assert_int_equal(c.r.end_at_ms, 20);
+    commit(f, renewal_take, &c);
+    assert_int_equal(c.r.num, 7);
+    assert_rc(pst_store_write(f->store, renewal_take, &c, NULL, &f->err), PST_NOTFOUND, f->err);
+
+    /* Neither was answered: both come again after the hold, but not the one that is dropped. */
+    commit(f, renewal_drop, &early.num);
+    c.now_ms = 1300;
+    commit(f, renewal_take, &c);
+    assert_int_equal(c.r.num, 7);
+    assert_rc(pst_store_write(f->store, renewal_take, &c, NULL, &f->err), PST_NOTFOUND, f->err);
 }
 
 /* ---- edges ---- */
@@ -723,6 +774,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(saving_needs_the_lease),
+        T(a_question_about_a_renewal_has_one_asker),
         T(deleting_a_domain_ends_its_order),
         T(tenants_take_turns),
         T(two_never_claim_the_same_order),

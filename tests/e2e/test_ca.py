@@ -1,13 +1,16 @@
 """What a CA may ask for or offer: external account binding, profiles."""
 
 import base64
+import json
 import os
+import ssl
 import subprocess
+import urllib.request
 from datetime import datetime
 
 import pytest
 
-from stack import tool
+from stack import tool, wait_for
 
 APP = "certified"
 KID = "kid-1"
@@ -98,3 +101,26 @@ def test_a_profile_that_the_ca_does_not_offer_keeps_nobody_waiting(make_system):
     client.app(APP)
     client.add(APP, "anyway.ca.test")
     assert "does not offer the profile" in client.stack.log("posternd")
+
+
+@pytest.mark.skipif(not newer_pebble(), reason="Pebble 2.4 has no renewal information")
+def test_a_window_that_the_ca_moves_to_now_renews_at_once(make_system):
+    client = make_system(set_={"acme.renewal_ask": "1s"})
+    client.app(APP)
+    client.add(APP, "moved.ca.test")
+    first = client.sha256("moved.ca.test")
+    answer = json.dumps({
+        "suggestedWindow": {"start": "2020-01-01T00:00:00Z", "end": "2020-01-02T00:00:00Z"},
+        "explanationURL": "https://ca.example/incident",
+    })  # fmt: skip
+    leaf = ssl.DER_cert_to_PEM_cert(client.leaf("moved.ca.test"))
+    request = urllib.request.Request(
+        client.env["CA_MGMT"] + "/set-renewal-info/",
+        data=json.dumps({"Certificate": leaf, "ARIResponse": answer}).encode(),
+        headers={"User-Agent": "postern-tests/1"},
+    )
+    unverified = ssl._create_unverified_context()
+    urllib.request.urlopen(request, timeout=10, context=unverified).close()
+    wait_for("another certificate", lambda: client.sha256("moved.ca.test") != first, 60)
+    told = client.cli("events")
+    assert "certificate.renewal-moved" in told and "https://ca.example/incident" in told

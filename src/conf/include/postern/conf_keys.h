@@ -123,6 +123,8 @@ K(ACME_BACKOFF_FIRST, "acme.backoff_first", POSTERND, DURATION, "seconds", "60s"
     "Wait after the first failure of an order; it doubles with each further one.") \
 K(ACME_BACKOFF_MAX, "acme.backoff_max", POSTERND, DURATION, "seconds", "1d", 1, 2592000, RESTART, \
     "Longest wait between two attempts of an order.") \
+K(ACME_RENEWAL_ASK, "acme.renewal_ask", POSTERND, DURATION, "seconds", "6h", 1, 86400, RESTART, \
+    "Longest wait until the CA is asked again when a certificate should be renewed (RFC 9773); a longer Retry-After of the CA is cut to it.") \
 K(ACME_PREFERRED_CHAIN, "acme.preferred_chain", POSTERND, TEXT, "text", "", 0, 256, RESTART, \
     "Take the chain whose last certificate was issued by this common name, if the CA offers it.")
 

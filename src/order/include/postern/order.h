@@ -63,6 +63,7 @@ struct pst_order_opts {
     struct pst_order_limit orders; /* per account */
     struct pst_order_limit certs;  /* per registered domain */
     struct pst_order_limit failed; /* failed authorizations per name */
+    int64_t renewal_ask_s;         /* longest time between two questions when to renew */
     int64_t backoff_first_s;       /* wait after the first failure; doubled each time */
     int64_t backoff_max_s;
     int64_t poll_first_ms;       /* first question after an answer that says "processing" */
@@ -96,6 +97,14 @@ int pst_order_lease(struct pst_order_env *env, struct pst_order **ret, struct ps
 /* Run its steps until it must wait or has ended, and let it go.  *ret_steps (may be NULL): how
  * many were run. */
 int pst_order_run(struct pst_order *o, int *ret_steps, struct pst_err *err);
+
+/*
+ * Ask the CA about one certificate whose question is due: whether it should be renewed at another
+ * time than planned (RFC 9773).  One exchange; any thread, several at once.
+ *
+ * PST_OK; PST_NOTFOUND: none is due; or a fault, and the question comes again after ten minutes.
+ */
+int pst_order_ask_renewal(struct pst_order_env *env, struct pst_err *err);
 
 /* What the watch found for a domain: sets its phase, reason, evidence and record, and makes it due
  * when it leads here.  Inside a transaction; an unknown domain is fine. */
