@@ -202,6 +202,7 @@ static int read_records(const struct pst_lookup *l, struct pst_resolve_records *
     if (!r)
         return pst_fail_nomem(err, "DNS records");
     r->end = l->end;
+    r->chain_n = l->view.chain_n;
     size_t n = l->end.status == PST_DNS_OK ? l->view.rr_n : 0;
     bool caa = n > 0 && l->msg->qtype == PST_DNS_CAA;
     r->caa = caa ? pst_zalloc(n, sizeof *r->caa) : NULL;
@@ -249,6 +250,30 @@ int pst_resolve_ns(struct pst_resolver *r, const char *name, struct pst_resolve_
                    struct pst_err *err)
 {
     return resolve_records(r, name, PST_DNS_NS, ret, err);
+}
+
+int pst_resolve_txt_all(struct pst_resolver *r, const char *const *names, size_t n,
+                        struct pst_resolve_records **ret, struct pst_err *err)
+{
+    struct pst_lookup_question q[PST_RESOLVE_TXT_MAX] = {{0}};
+    struct pst_lookup l[PST_RESOLVE_TXT_MAX];
+    size_t read_n = 0;
+
+    pst_require(n > 0 && n <= PST_RESOLVE_TXT_MAX);
+    for (size_t i = 0; i < n; i++)
+        q[i] = (struct pst_lookup_question){names[i], PST_DNS_TXT};
+    int rc = pst_lookup_all(r, q, n, l, err);
+    if (rc != PST_OK)
+        return rc;
+    while (rc == PST_OK && read_n < n) {
+        rc = read_records(&l[read_n], &ret[read_n], err);
+        read_n += rc == PST_OK;
+    }
+    for (size_t i = 0; i < n; i++)
+        pst_lookup_deinit(&l[i]);
+    while (rc != PST_OK && read_n > 0)
+        pst_resolve_records_free(ret[--read_n]);
+    return rc;
 }
 
 /* ------------------------------------------------------------------ zones */

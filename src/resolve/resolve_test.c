@@ -88,7 +88,7 @@ static int stop_servers(void **st)
     return 0;
 }
 
-static struct pst_resolver *resolver_at(uint16_t port, bool validate, uint32_t deadline_ms)
+static struct pst_resolver *resolver_of(uint16_t port, struct pst_resolver_opts opts, bool validate)
 {
     struct pst_resolver *r = NULL;
     struct pst_err err = {0};
@@ -98,11 +98,17 @@ static struct pst_resolver *resolver_at(uint16_t port, bool validate, uint32_t d
     pst_dns_server_text(&server, at);
     if (validate)
         (void)snprintf(anchors, sizeof anchors, "%s/anchors", knot.dir);
-    struct pst_resolver_opts opts = {
-        .resolver = at, .trust_anchor = anchors, .deadline_ms = deadline_ms, .sockets = 64};
+    opts.resolver = at;
+    opts.trust_anchor = anchors;
+    opts.sockets = 64;
     if (pst_resolver_new(&r, &opts, &err) != PST_OK)
         fail_msg("%s", err.text);
     return r;
+}
+
+static struct pst_resolver *resolver_at(uint16_t port, bool validate, uint32_t deadline_ms)
+{
+    return resolver_of(port, (struct pst_resolver_opts){.deadline_ms = deadline_ms}, validate);
 }
 
 static void check_ips(const struct pst_resolve_addresses *a, const char *const *want, size_t n)
@@ -271,6 +277,67 @@ static void challtestsrv_can_be_asked(void **st)
     assert_int_equal(pst_resolve_caa(r, "caa.test", &caa, NULL), PST_OK);
     assert_int_equal(caa->n, 1);
     assert_string_equal(caa->caa[0].value, "ca.test");
+}
+
+/* A TXT record that may be kept for some seconds. */
+static void kept(struct test_fake *f, const uint8_t *query, size_t len, uint8_t *reply,
+                 size_t *reply_len)
+{
+    size_t at = test_reply(query, len, 0, reply);
+
+    (void)f;
+    *reply_len = test_reply_add(reply, at, PST_DNS_TXT, "\4text", 5);
+}
+
+static unsigned questions_for_three(bool fresh)
+{
+    static const char *const names[] = {"a.example.test"};
+    struct test_fake f;
+
+    test_fake_start(&f, kept, NULL);
+    struct pst_resolver *r = resolver_of(f.port, (struct pst_resolver_opts){.fresh = fresh}, false);
+    for (int i = 0; i < 3; i++) {
+        struct pst_resolve_records *txt = NULL;
+
+        assert_int_equal(pst_resolve_txt_all(r, names, 1, &txt, NULL), PST_OK);
+        assert_int_equal(txt->n, 1);
+        assert_string_equal(txt->texts[0], "text");
+        pst_resolve_records_free(txt);
+    }
+    pst_resolver_free(r);
+    unsigned n = atomic_load(&f.questions);
+    test_fake_stop(&f);
+    return n;
+}
+
+static void a_fresh_resolver_asks_each_time(void **st)
+{
+    (void)st;
+    assert_int_equal(questions_for_three(false), 1);
+    assert_int_equal(questions_for_three(true), 3);
+}
+
+static void texts_of_several_names_say_where_they_stand(void **st)
+{
+    static const char *const names[] = {"txt.plain.test", "www.plain.test", "x.signed.test",
+                                        "none.plain.test"};
+    auto_(pst_resolver_free) struct pst_resolver *r =
+        resolver_of(knot.port, (struct pst_resolver_opts){.fresh = true}, true);
+    struct pst_resolve_records *txt[PST_ARRAY_N(names)];
+
+    (void)st;
+    assert_int_equal(pst_resolve_txt_all(r, names, PST_ARRAY_N(names), txt, NULL), PST_OK);
+    assert_int_equal(txt[0]->n, 2);
+    assert_int_equal(txt[0]->chain_n, 0);
+    assert_int_equal(txt[1]->end.status, PST_DNS_NODATA);
+    assert_int_equal(txt[1]->chain_n, 2);
+    assert_true(txt[2]->end.secure);
+    assert_string_equal(txt[2]->texts[0], "y");
+    assert_int_equal(txt[3]->end.status, PST_DNS_NXDOMAIN);
+    for (size_t i = 0; i < PST_ARRAY_N(names); i++)
+        pst_resolve_records_free(txt[i]);
+    const char *bad[] = {"txt.plain.test", "a..test"};
+    assert_int_equal(pst_resolve_txt_all(r, bad, 2, txt, NULL), PST_REFUSED);
 }
 
 static void silent(struct test_fake *f, const uint8_t *query, size_t len, uint8_t *reply,
@@ -565,6 +632,8 @@ int main(void)
         cmocka_unit_test(a_zone_is_found_from_below),
         cmocka_unit_test(dnssec_is_validated),
         cmocka_unit_test(challtestsrv_can_be_asked),
+        cmocka_unit_test(a_fresh_resolver_asks_each_time),
+        cmocka_unit_test(texts_of_several_names_say_where_they_stand),
         cmocka_unit_test(a_silent_server_ends_with_the_deadline),
         cmocka_unit_test(names_that_cannot_be_asked_for_are_refused),
         cmocka_unit_test(bad_settings_are_refused),

@@ -122,6 +122,14 @@ static const struct option always[] = {
     {"qname-minimisation:", "yes"},
 };
 
+/* Over those above: nothing is older than the second in which it was asked for. */
+static const struct option when_fresh[] = {
+    {"cache-max-ttl:", "0"},
+    {"cache-max-negative-ttl:", "0"},
+    {"val-bogus-ttl:", "0"},
+    {"infra-host-ttl:", "5"},
+};
+
 static const struct option with_resolver[] = {
     {"do-not-query-localhost:", "no"},
     {"unblock-lan-zones:", "yes"},
@@ -228,6 +236,8 @@ static int configure(struct pst_resolver *r, const struct pst_resolver_opts *opt
         return pst_fail(err, PST_EINTERNAL, "libunbound: %s", ub_strerror(fault));
 
     int rc = set_table(r->ub, always, PST_ARRAY_N(always), err);
+    if (rc == PST_OK && opts->fresh)
+        rc = set_table(r->ub, when_fresh, PST_ARRAY_N(when_fresh), err);
     if (rc == PST_OK)
         rc = set_sockets(r->ub, opts->sockets, err);
     if (rc != PST_OK)

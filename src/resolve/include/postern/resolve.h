@@ -3,7 +3,7 @@
  *
  * A pst_resolver asks the resolver it was given, or, without one, the root and downwards itself.
  * With a trust anchor it validates DNSSEC; then a forged or broken answer is the status BOGUS.
- * Answers are kept for at most 60 s, negative ones for 5 s.
+ * Answers are kept for at most 60 s, negative ones for 5 s; by a `fresh` one not at all.
  *
  * Threads:  one pst_resolver may be used by many threads at once; it has two of its own.
  * Blocking: each look-up blocks until its answer or for the deadline of the options, per question
@@ -28,6 +28,7 @@ struct pst_resolver_opts {
     const char *resolver;     /* "ip:port" or "ip"; NULL or "": full recursion from the root */
     const char *trust_anchor; /* file with DS or DNSKEY records; NULL or "": no validation */
     uint32_t deadline_ms;     /* per question; 0 means 10000 */
+    bool fresh;               /* each look-up asks the zone's own servers (or `resolver`) anew */
     uint32_t sockets;         /* questions under way at once; 0 means 4096, fewer if the limit of
                                  open files asks for it */
 };
@@ -79,6 +80,7 @@ struct pst_caa_rr {
 /* The records of one name and type (CAA, TXT or NS). */
 struct pst_resolve_records {
     struct pst_resolve_end end;
+    size_t chain_n; /* CNAMEs that led to them; 0: they stand at the name itself */
     size_t n;
     struct pst_caa_rr *caa; /* n of them; pst_resolve_caa() only */
     char **texts;           /* n of them: TXT values, strings joined; or names of servers */
@@ -97,6 +99,12 @@ int pst_resolve_txt(struct pst_resolver *r, const char *name, struct pst_resolve
                     struct pst_err *err);
 int pst_resolve_ns(struct pst_resolver *r, const char *name, struct pst_resolve_records **ret,
                    struct pst_err *err);
+
+enum { PST_RESOLVE_TXT_MAX = 8 };
+/* The TXT records of `n` names (at most PST_RESOLVE_TXT_MAX), asked for side by side.  With PST_OK
+ * all ret[i] are the caller's to free, else none. */
+int pst_resolve_txt_all(struct pst_resolver *r, const char *const *names, size_t n,
+                        struct pst_resolve_records **ret, struct pst_err *err);
 
 /* The zone that holds a name, and its servers. */
 struct pst_resolve_zone {
