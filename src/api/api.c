@@ -6,9 +6,9 @@
 #include <postern/cert.h>
 #include <postern/conf.h>
 
-enum { JWT_KEY_LEN = 32, QUEUE_PER_WORKER = 64 };
+#include "claims.h"
 
-#define JWT_KEY "jwt_key"
+enum { KEY_LEN = 32, QUEUE_PER_WORKER = 64 };
 
 PST_CLEANUP(struct pst_api, pst_api_stop);
 
@@ -30,23 +30,35 @@ static int read_settings(struct pst_api_settings *s, const struct pst_conf *c, s
     return PST_OK;
 }
 
-/* The key that signs session tokens: made once, kept sealed, the same for all daemons. */
-static int load_key(struct pst_tx *tx, void *arg, struct pst_err *err)
+static int load_key(struct pst_api *api, struct pst_tx *tx, const char *name, struct pst_secret *to,
+                    struct pst_err *err)
 {
-    struct pst_api *api = arg;
-    unsigned char fresh[JWT_KEY_LEN];
+    unsigned char fresh[KEY_LEN];
 
-    int rc = pst_meta_get_secret(tx, JWT_KEY, &api->jwt_key, err);
+    int rc = pst_meta_get_secret(tx, name, to, err);
     if (rc == PST_NOTFOUND) {
         pst_rand_fill(api->opts.rand, fresh, sizeof fresh);
-        rc = pst_meta_set_secret(tx, JWT_KEY, fresh, sizeof fresh, err);
+        rc = pst_meta_set_secret(tx, name, fresh, sizeof fresh, err);
         if (rc == PST_OK)
-            rc = pst_secret_set(&api->jwt_key, fresh, sizeof fresh, err);
+            rc = pst_secret_set(to, fresh, sizeof fresh, err);
         pst_wipe(fresh, sizeof fresh);
     }
-    if (rc == PST_OK && api->jwt_key.len != JWT_KEY_LEN)
-        return pst_fail(err, PST_EINTERNAL, "the key for session tokens in the database is broken");
+    if (rc == PST_OK && to->len != KEY_LEN)
+        return pst_fail(err, PST_EINTERNAL, "the %s in the database is broken", name);
     return rc;
+}
+
+/* Made once, kept sealed, the same for all daemons: of two that start for the first time at the
+ * same moment, the second one waits and finds the keys of the first.  The values made with the
+ * proof key stand in the DNS of tenants, so it never changes. */
+static int load_keys(struct pst_tx *tx, void *arg, struct pst_err *err)
+{
+    struct pst_api *api = arg;
+
+    int rc = pst_registered_lock(tx, "the keys of the API", err);
+    if (rc == PST_OK)
+        rc = load_key(api, tx, "jwt_key", &api->jwt_key, err);
+    return rc == PST_OK ? load_key(api, tx, "proof_key", &api->proof_key, err) : rc;
 }
 
 /* A system without public roots judges none. */
@@ -100,7 +112,9 @@ int pst_api_start(struct pst_api **ret, const struct pst_api_opts *opts, struct 
     if (rc == PST_OK)
         rc = pst_limiter_new(&api->limiter, opts->rand, err);
     if (rc == PST_OK)
-        rc = pst_store_write(opts->store, load_key, api, NULL, err);
+        rc = pst_proof_slots_new(&api->proofs, (api->set.workers + 1) / 2, err);
+    if (rc == PST_OK)
+        rc = pst_store_write(opts->store, load_keys, api, NULL, err);
     if (rc == PST_OK)
         rc = pst_pool_start(api, err);
     if (rc == PST_OK)
@@ -120,7 +134,9 @@ void pst_api_stop(struct pst_api *api)
     pst_server_stop(api);
     pst_pool_free(api);
     pst_limiter_free(api->limiter);
+    pst_proof_slots_free(api->proofs);
     pst_secret_deinit(&api->jwt_key);
+    pst_secret_deinit(&api->proof_key);
     pst_buf_deinit(&api->roots);
     pst_free(api);
 }

@@ -348,6 +348,8 @@ struct pst_api {
     struct pst_api_opts opts;
     struct pst_api_settings set;
     struct pst_secret jwt_key;
+    struct pst_secret proof_key;    /* of the values that prove who controls a name */
+    struct pst_proof_slots *proofs; /* who is looking for them */
     struct pst_pool pool;
     struct pst_limiter *limiter; /* failed logins by address */
     struct pst_buf roots;        /* public roots, PEM; empty where the system has none */
@@ -374,7 +376,7 @@ pst_handler pst_apps_list, pst_apps_create, pst_apps_get, pst_apps_put, pst_apps
     pst_apps_delete;
 pst_handler pst_upstreams_get, pst_upstreams_put;
 pst_handler pst_domains_list, pst_domains_create, pst_domains_get, pst_domains_patch,
-    pst_domains_delete, pst_domains_explain;
+    pst_domains_delete, pst_domains_explain, pst_domains_proof;
 pst_handler pst_certificates_check;
 pst_handler pst_requests_list, pst_requests_create, pst_requests_delete;
 pst_handler pst_events_list, pst_events_of_app, pst_health_get;

@@ -19,6 +19,7 @@
 #include <postern/conf.h>
 #include <postern/crypto.h>
 #include <postern/json.h>
+#include <postern/resolve.h>
 #include <postern/store.h>
 
 enum { LINE_MAX_LEN = 64 * 1024 };
@@ -27,6 +28,7 @@ struct testd {
     struct pst_conf *conf;
     struct pst_keyring *keys;
     struct pst_store *store;
+    struct pst_resolver *resolver;
     struct pst_api *_Atomic api;
     pthread_mutex_t lock;
     struct pst_buf hooks; /* what was called, one word a call */
@@ -135,6 +137,18 @@ static void make_users(struct testd *t, struct pst_buf *tokens)
     }
 }
 
+/* Only where the test has a DNS server. */
+static void open_resolver(struct testd *t)
+{
+    struct pst_resolver_opts o = {.resolver = pst_conf_text(t->conf, PST_CONF_DNS_RESOLVER),
+                                  .deadline_ms =
+                                      (uint32_t)pst_conf_int(t->conf, PST_CONF_DNS_TIMEOUT) * 1000,
+                                  .fresh = true};
+
+    if (*o.resolver && pst_resolver_new(&t->resolver, &o, &t->err) != PST_OK)
+        die(t, "resolver");
+}
+
 static void start(struct testd *t, const char *dir, char **settings)
 {
     auto_buf struct pst_buf tokens = PST_BUF(4096);
@@ -157,12 +171,14 @@ static void start(struct testd *t, const char *dir, char **settings)
         die(t, "platform");
     make_users(t, &tokens);
     snprintf(path, sizeof path, "unix:%s/api.sock", dir);
+    open_resolver(t);
     const char *const listen[] = {"127.0.0.1:0", path};
     struct pst_api_opts o = {
         .store = t->store,
         .conf = t->conf,
         .clock = pst_clock_system(),
         .rand = pst_rand_system(),
+        .proofs = t->resolver,
         .listen = listen,
         .listen_n = PST_ARRAY_N(listen),
         .hooks = {t, on_added, on_changed, on_removed, on_variables, persist_value},
@@ -374,6 +390,7 @@ int main(int argc, char **argv)
     struct pst_api *api = t.api;
     t.api = NULL;
     pst_api_stop(api);
+    pst_resolver_freep(&t.resolver);
     pst_store_close(t.store);
     pst_keyring_free(t.keys);
     pst_conf_free(t.conf);

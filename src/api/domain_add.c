@@ -6,6 +6,7 @@
 #include <postern/conf.h>
 #include <postern/name.h>
 
+#include "claims.h"
 #include "domain_add.h"
 #include "uploads.h"
 
@@ -122,17 +123,19 @@ int pst_domain_upload_event(struct pst_req *req, struct pst_tx *tx, const struct
 }
 
 static int store(struct pst_adder *a, struct pst_tx *tx, struct pst_domain *d,
-                 struct pst_upload *upload, struct pst_err *err)
+                 const struct pst_claim *claim, struct pst_upload *upload, struct pst_err *err)
 {
     /* Only what may still be refused comes first. */
     int rc = pst_domain_insert(tx, d, err);
-    if (rc == PST_CONFLICT)
+    if (rc == PST_CONFLICT && !claim->evicted)
         return pst_answer_invalid(a->ans, "name", "has already been taken");
     if (rc == PST_OK && d->canonical)
         rc = pst_domain_sole_canonical(tx, d->app_id, d->id, err);
     if (rc == PST_OK)
         rc = pst_req_event(a->req, tx, "domain.added", d->app_id, d->id, err, "%s was added",
                            d->name);
+    if (rc == PST_OK)
+        rc = pst_claim_event(a->req, tx, claim, d, err);
     if (rc == PST_OK && upload)
         rc = pst_upload_store(tx, upload, d, err);
     if (rc == PST_OK && upload)
@@ -145,10 +148,15 @@ static int store(struct pst_adder *a, struct pst_tx *tx, struct pst_domain *d,
 int pst_adder_add(struct pst_adder *a, struct pst_tx *tx, struct pst_domain *d,
                   struct pst_upload *upload, struct pst_err *err)
 {
-    int rc = check_platform(a, d->ascii);
+    struct pst_claim unseen, *claim = a->claim ? a->claim : &unseen;
 
+    pst_claim_init(&unseen, d->ascii, &a->app);
+    unseen.skip_proof = a->skip_proof;
+    int rc = check_platform(a, d->ascii);
     if (rc == PST_OK)
         rc = check_limit(a);
+    if (rc == PST_OK)
+        rc = pst_claim_take(a->req, tx, claim, &a->app, a->ans, err);
     if (rc != PST_OK)
         return rc;
     pst_str_copy(d->app_id, sizeof d->app_id, a->app.id);
@@ -156,7 +164,7 @@ int pst_adder_add(struct pst_adder *a, struct pst_tx *tx, struct pst_domain *d,
     pst_domain_first_phase(d, pst_wall_ms(a->req->api->opts.clock));
     if (upload)
         pst_upload_number(tx, upload, d);
-    rc = store(a, tx, d, upload, err);
+    rc = store(a, tx, d, claim, upload, err);
     a->n += rc == PST_OK;
     return rc;
 }

@@ -10,6 +10,7 @@
 #include <postern/store.h>
 
 struct pst_answer;
+struct pst_claim;
 struct pst_err;
 struct pst_req;
 struct pst_upload;
@@ -30,7 +31,9 @@ int pst_domain_add_name(struct pst_req *req, const char *name, struct pst_domain
 
 struct pst_adder {
     struct pst_req *req;
-    struct pst_answer *ans; /* 422 when a domain is refused */
+    struct pst_answer *ans;  /* 422 when a domain is refused */
+    bool skip_proof;         /* an operator answers for the names */
+    struct pst_claim *claim; /* what was found out about the name; NULL: nobody looked */
     struct pst_app app;
     int64_t max, n;                   /* domains it may have, and has */
     char platform[PST_NAME_SIZE + 1]; /* ".example.net"; "": the platform has no domain */

@@ -2,6 +2,7 @@
 #include "api_internal.h"
 
 #include "challenges.h"
+#include "claims.h"
 #include "domain_add.h"
 #include "domain_view.h"
 #include "uploads.h"
@@ -120,7 +121,7 @@ int pst_domains_get(struct pst_req *req, struct pst_tx *tx, struct pst_answer *a
 
 struct domain_body {
     const char *name, *tlscert, *tlskey, *passphrase;
-    bool canonical, letsencrypt_enabled;
+    bool canonical, letsencrypt_enabled, skip_proof;
 };
 
 #define MAYBE (PST_JSON_OPTIONAL | PST_JSON_NULLABLE)
@@ -132,6 +133,7 @@ static const struct pst_json_field fields[] = {
     PST_JSON_FIELD(struct domain_body, passphrase, "passphrase", TEXT, MAYBE, 0),
     PST_JSON_FIELD(struct domain_body, canonical, "canonical", BOOL, MAYBE, 0),
     PST_JSON_FIELD(struct domain_body, letsencrypt_enabled, "letsencrypt_enabled", BOOL, MAYBE, 0),
+    PST_JSON_FIELD(struct domain_body, skip_proof, "skip_proof", BOOL, MAYBE, 0),
 };
 
 /* What is asked of the uploaded certificate: both texts empty take it away. */
@@ -169,6 +171,7 @@ struct change {
     struct domain_body body;
     struct pst_domain domain;
     struct pst_app app;
+    struct pst_claim claim;
     struct pst_upload upload;
     bool uploads;      /* upload holds an accepted certificate */
     bool ladder_moved; /* the edges may now serve another certificate */
@@ -244,7 +247,7 @@ static void begin_again(struct change *c)
 static int create_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
 {
     struct change *c = arg;
-    struct pst_adder adder = {.req = c->req, .ans = c->ans};
+    struct pst_adder adder = {.req = c->req, .ans = c->ans, .claim = &c->claim};
     struct pst_domain d = c->domain;
 
     begin_again(c);
@@ -254,8 +257,15 @@ static int create_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     d.acme_enabled = c->body.letsencrypt_enabled;
     if (rc == PST_OK)
         rc = pst_adder_add(&adder, tx, &d, c->uploads ? &c->upload : NULL, err);
-    c->ladder_moved = c->uploads;
+    c->ladder_moved = c->uploads || c->claim.evicted;
     return rc == PST_OK ? keep_answer(tx, c, &d, err) : rc;
+}
+
+static int look_at_claim(struct change *c, struct pst_err *err)
+{
+    pst_claim_init(&c->claim, c->domain.ascii, &c->app);
+    c->claim.skip_proof = c->body.skip_proof;
+    return pst_claim_look(c->req, &c->claim, false, c->ans, err);
 }
 
 static int find_app_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
@@ -283,6 +293,8 @@ int pst_domains_create(struct pst_req *req, struct pst_tx *tx, struct pst_answer
         rc = pst_domain_add_name(req, c.body.name, &c.domain, ans);
     if (rc == PST_OK)
         rc = judge_upload(&c, "", err);
+    if (rc == PST_OK)
+        rc = look_at_claim(&c, err);
     return rc == PST_OK ? write_and_answer(&c, create_tx, 201, err) : rc;
 }
 

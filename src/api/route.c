@@ -60,6 +60,7 @@ const struct pst_route pst_routes[] = {
     {PST_PATCH,  V1_DOMAIN,                    pst_domains_patch,       PST_NEED_WRITER,   PST_TX_NONE,  true,  "Change what is given of a domain; its certificate is served when this answers."},
     {PST_DELETE, V1_DOMAIN,                    pst_domains_delete,      PST_NEED_WRITER,   PST_TX_WRITE, false, "Remove a domain from its app."},
     {PST_GET,    V1_DOMAIN "/explain",         pst_domains_explain,     PST_NEED_USER,     PST_TX_READ,  false, "Why a domain is in its state: reason, evidence, record, attempts, ladder."},
+    {PST_GET,    V1_DOMAIN "/proof",           pst_domains_proof,       PST_NEED_USER,     PST_TX_NONE,  false, "The DNS record that proves that a name is the caller's, whether it is needed, and whether it is there."},
     {PST_GET,    V1_DOMAIN "/csr",             pst_requests_list,       PST_NEED_USER,     PST_TX_READ,  false, "The certificate requests that were made for a domain."},
     {PST_POST,   V1_DOMAIN "/csr",             pst_requests_create,     PST_NEED_WRITER,   PST_TX_NONE,  true,  "Make a key, which stays here, and a certificate request for it."},
     {PST_DELETE, V1_DOMAIN "/csr/:csr",        pst_requests_delete,     PST_NEED_WRITER,   PST_TX_WRITE, false, "Forget a certificate request and its key."},

@@ -28,6 +28,7 @@ struct daemon {
     unsigned char probe_key[PROBE_KEY_LEN];
     struct pst_gate *gate;
     struct pst_resolver *resolver;
+    struct pst_resolver *proofs; /* keeps nothing: what proves a name must be there now */
     struct pst_http *http;
     struct pst_http *aia; /* behind the gate; NULL: uploads.aia is off */
     struct pst_acme_ca *ca;

@@ -12,6 +12,7 @@
 enum {
     PAGE = 1000,
     BATCH_MAX = 256,
+    PROOF_SOCKETS = 256,
     BATCH_MS = 20, /* somebody may be looking at a name just added */
 };
 
@@ -197,14 +198,17 @@ int pst_daemon_dns_rewatch(void *arg, struct pst_err *err)
 
 /* ---- start and stop ---- */
 
-static int open_resolver(struct daemon *d, struct pst_err *err)
+static int open_resolvers(struct daemon *d, struct pst_err *err)
 {
     struct pst_resolver_opts opts = {
         .resolver = pst_conf_text(d->conf, PST_CONF_DNS_RESOLVER),
         .trust_anchor = pst_conf_text(d->conf, PST_CONF_DNS_TRUST_ANCHOR),
         .deadline_ms = (uint32_t)pst_conf_int(d->conf, PST_CONF_DNS_TIMEOUT) * 1000,
     };
-    return pst_resolver_new(&d->resolver, &opts, err);
+    int rc = pst_resolver_new(&d->resolver, &opts, err);
+    opts.fresh = true;
+    opts.sockets = PROOF_SOCKETS;
+    return rc == PST_OK ? pst_resolver_new(&d->proofs, &opts, err) : rc;
 }
 
 static int open_gate(struct daemon *d, struct pst_err *err)
@@ -239,7 +243,7 @@ int pst_daemon_dns_prepare(struct daemon *d, struct pst_err *err)
     if (rc >= 0)
         rc = open_gate(d, err);
     if (rc >= 0)
-        rc = open_resolver(d, err);
+        rc = open_resolvers(d, err);
     describe_edge(d);
     return rc < 0 ? rc : PST_OK;
 }
@@ -266,6 +270,7 @@ void pst_daemon_dns_end(struct daemon *d)
 {
     pst_watch_free(d->watch);
     pst_resolver_freep(&d->resolver);
+    pst_resolver_freep(&d->proofs);
     pst_gate_free(d->gate);
     pst_free(d->dns);
     pst_wipe(d->probe_key, sizeof d->probe_key);

@@ -178,6 +178,7 @@ static int start_api(struct daemon *d, struct pst_err *err)
                              .conf = d->conf,
                              .clock = pst_clock_system(),
                              .rand = pst_rand_system(),
+                             .proofs = d->proofs,
                              .aia = d->aia,
                              .hooks = {.arg = d,
                                        .domain_added = pst_daemon_dns_follow,

@@ -28,6 +28,7 @@ struct pst_conf;
 struct pst_err;
 struct pst_http;
 struct pst_rand;
+struct pst_resolver;
 struct pst_store;
 
 /*
@@ -61,8 +62,10 @@ struct pst_api_opts {
     const char *const *listen;
     size_t listen_n;            /* at most PST_API_LISTEN_MAX */
     struct pst_api_hooks hooks; /* copied */
-    struct pst_http *aia;       /* behind the gate: fetches missing issuers of uploads; NULL: none
-                                   are fetched */
+    /* A `fresh` one, for the records that prove who controls a name; NULL: none is ever seen. */
+    struct pst_resolver *proofs;
+    struct pst_http *aia; /* behind the gate: fetches missing issuers of uploads; NULL: none
+                             are fetched */
 };
 
 /*

@@ -75,6 +75,8 @@ K(DNS_TRUST_ANCHOR, "dns.trust_anchor", POSTERND, TEXT, "path", "", 0, 4095, RES
     "File with the DNSSEC trust anchor of the root zone. Empty: the one of the system.") \
 K(NAMES_ANY_TLD, "names.any_tld", POSTERND, BOOL, "", "false", 0, 1, RESTART, \
     "Accept names under top-level domains that do not exist, such as .test. Only for trials with a private CA.") \
+K(NAMES_RELEASE_DAYS, "names.release_days", POSTERND, INT, "days", "30", 0, 3650, RESTART, \
+    "For so long another account that adds a name which one has given up must prove by a DNS record that it is its own. 0: not at all.") \
 K(GATE_ALLOW, "gate.allow", POSTERND, LIST, "network", "", 0, 64, RESTART, \
     "Networks inside private ranges that requests to customers' names may reach all the same. Only for trials.") \
 K(UPSTREAM_ALLOW, "upstream.allow", POSTERND, LIST, "network", "", 0, 64, RESTART, \
