@@ -223,10 +223,11 @@ static int put_on(struct spread *s, const char *id)
     if (rc != PST_OK)
         return rc == PST_NOTFOUND ? PST_OK : rc;
     /* One record for all of them. */
-    if (s->n == 0)
+    if (s->n == 0) {
+        pst_upload_number(s->tx, s->upload, &d);
         rc = pst_upload_store(s->tx, s->upload, &d, s->err);
-    else
-        d.custom_cert = s->upload->certificate.num;
+    }
+    d.custom_cert = s->upload->certificate.num;
     s->n++;
     d.updated_at_ms = pst_wall_ms(s->req->api->opts.clock);
     if (rc == PST_OK)
