@@ -1,105 +1,67 @@
 /* feed_test.c - the feed's pages as an edge gets them, on SQLite, or on the PostgreSQL server of
  * PST_TEST_PG_URL. */
-#include "pst_test.h"
-
-#include "pst_test_db.h"
+#include "store_fixture.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-#include <postern/crypto.h>
 #include <postern/json.h>
 
-#include "feed_internal.h"
+#define NOW (NOW_MS / 1000)
+#define DAY INT64_C(86400)
 
-#define NOW_MS INT64_C(1794700000000) /* 2026-11-14 */
-#define NOW    (NOW_MS / 1000)
-#define DAY    INT64_C(86400)
-
-struct fixture {
-    struct pst_test_place place;
-    char key_dir[64], key_file[96];
-    struct pst_clock_manual clock;
-    struct pst_keyring *keys;
-    struct pst_store_opts opts;
-    struct pst_store *store;
-    struct pst_err err;
-    struct pst_user user, other;
-    struct pst_app app;
+/* Another tenant, and an edge that follows the feed. */
+struct follower {
+    struct pst_user other;
     struct pst_secret secret; /* of the edge */
     struct pst_edge edge;
     struct pst_feed_cursor at; /* where the edge stands */
 };
 
-static int begin_records(struct pst_tx *tx, void *arg, struct pst_err *err)
+static struct follower *follower(struct fixture *f)
+{
+    return f->more;
+}
+
+TX(begin_records)
 {
     struct fixture *f = arg;
 
-    f->user = (struct pst_user){.username = "alice", .role = PST_ROLE_TENANT};
-    f->other = (struct pst_user){.username = "bob", .role = PST_ROLE_TENANT};
-    int rc = pst_user_insert(tx, &f->user, err);
-    if (rc == PST_OK)
-        rc = pst_user_insert(tx, &f->other, err);
-    f->app = (struct pst_app){.name = "my-app", .force_https = true};
-    pst_str_copy(f->app.user_id, sizeof f->app.user_id, f->user.id);
-    return rc == PST_OK ? pst_app_insert(tx, &f->app, err) : rc;
+    follower(f)->other = (struct pst_user){.username = "bob", .role = PST_ROLE_TENANT};
+    f->app.force_https = true;
+    int rc = pst_app_update(tx, &f->app, err);
+    return rc == PST_OK ? pst_user_insert(tx, &follower(f)->other, err) : rc;
 }
 
-static int read_head(struct pst_tx *tx, void *arg, struct pst_err *err)
+TX(read_head)
 {
-    struct fixture *f = arg;
-
-    return pst_feed_head(tx, &f->at, err);
+    return pst_feed_head(tx, &follower(arg)->at, err);
 }
 
-static int set_up(void **state)
+static int begin(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
+    struct follower *w = calloc(1, sizeof *w);
 
-    if (!f || !pst_test_place_make(&f->place, "C"))
+    if (!w || set_up(state) != 0)
         return -1;
-    pst_clock_manual_init(&f->clock, NOW_MS);
-    snprintf(f->key_dir, sizeof f->key_dir, "/tmp/pst-key-XXXXXX");
-    if (!mkdtemp(f->key_dir))
-        return -1;
-    snprintf(f->key_file, sizeof f->key_file, "%s/master", f->key_dir);
-    f->opts = (struct pst_store_opts){.url = f->place.url,
-                                      .node = "node/boot1",
-                                      .create = true,
-                                      .clock = &f->clock.clock,
-                                      .rand = pst_rand_system()};
-    if (pst_keyring_create_file(f->key_file, pst_rand_system(), &f->err) != PST_OK ||
-        pst_keyring_open(&f->keys, f->key_file, pst_rand_system(), &f->err) != PST_OK)
-        goto failed;
-    f->opts.keys = f->keys;
-    pst_str_copy(f->edge.name, sizeof f->edge.name, "edge1");
-    if (pst_store_open(&f->store, &f->opts, &f->err) != PST_OK ||
-        pst_box_keypair(&f->secret, f->edge.public_key, &f->err) != PST_OK ||
-        pst_store_write(f->store, begin_records, f, NULL, &f->err) != PST_OK ||
-        pst_store_read(f->store, read_head, f, &f->err) != PST_OK)
-        goto failed;
-    *state = f;
-    return 0;
-failed:
-    print_error("%s\n", f->err.text);
-    return -1;
-}
-
-static int tear_down(void **state)
-{
     struct fixture *f = *state;
-
-    pst_store_close(f->store);
-    pst_keyring_free(f->keys);
-    pst_secret_deinit(&f->secret);
-    unlink(f->key_file);
-    rmdir(f->key_dir);
-    pst_test_place_remove(&f->place);
-    free(f);
+    f->more = w;
+    pst_str_copy(w->edge.name, sizeof w->edge.name, "edge1");
+    if (pst_box_keypair(&w->secret, w->edge.public_key, &f->err) != PST_OK ||
+        pst_store_write(f->store, begin_records, f, NULL, &f->err) != PST_OK ||
+        pst_store_read(f->store, read_head, f, &f->err) != PST_OK) {
+        print_error("%s\n", f->err.text);
+        return -1;
+    }
     return 0;
+}
+
+static int end(void **state)
+{
+    struct follower *w = follower(*state);
+
+    pst_secret_deinit(&w->secret);
+    free(w);
+    return tear_down(state);
 }
 
 /* ---- changing things ---- */
@@ -203,8 +165,9 @@ static int read_page(struct pst_tx *tx, void *arg, struct pst_err *err)
     struct page *p = arg;
 
     if (p->after)
-        return pst_feed_snapshot(tx, &p->f->edge, p->after, &p->text, err);
-    return pst_feed_changes(tx, &p->f->edge, &p->f->at, &p->text, &p->next, &p->n, err);
+        return pst_feed_snapshot(tx, &follower(p->f)->edge, p->after, &p->text, err);
+    return pst_feed_changes(tx, &follower(p->f)->edge, &follower(p->f)->at, &p->text, &p->next,
+                            &p->n, err);
 }
 
 static void page_free(struct page *p)
@@ -234,7 +197,7 @@ static void follow(struct fixture *f, struct page *p)
     assert_string_equal(pst_json_get_text(p->json, "id"), p->next.id);
     assert_true(pst_json_get_int(p->json, "rev", &rev));
     assert_int_equal(rev, p->next.rev);
-    f->at = p->next;
+    follower(f)->at = p->next;
 }
 
 static const struct pst_json *find(const struct page *p, const char *kind, const char *key)
@@ -288,7 +251,7 @@ static void open_box(struct fixture *f, const struct pst_json *v, const char *aa
 
     assert_non_null(b64);
     assert_true(pst_b64_decode(&box, b64, strlen(b64)));
-    assert_ok(pst_box_open(&f->secret, aad, box.data, box.len, ret, &f->err), f->err);
+    assert_ok(pst_box_open(&follower(f)->secret, aad, box.data, box.len, ret, &f->err), f->err);
     pst_buf_deinit(&box);
 }
 
@@ -297,14 +260,14 @@ static void open_box(struct fixture *f, const struct pst_json *v, const char *aa
 static void nothing_new_is_an_empty_page(void **state)
 {
     struct fixture *f = *state;
-    struct pst_feed_cursor before = f->at;
+    struct pst_feed_cursor before = follower(f)->at;
     struct page p;
     bool more = true;
 
     follow(f, &p);
     assert_int_equal(p.n, 0);
-    assert_int_equal(f->at.rev, before.rev);
-    assert_string_equal(f->at.id, before.id);
+    assert_int_equal(follower(f)->at.rev, before.rev);
+    assert_string_equal(follower(f)->at.id, before.id);
     assert_true(pst_json_get_bool(p.json, "more", &more));
     assert_false(more);
     page_free(&p);
@@ -325,7 +288,7 @@ static void the_ladder_is_custom_acme_wildcard(void **state)
     add_domain(f, (struct domain_spec){.ascii = "b.example.com", .no_acme = true, .acme = 6});
     add_domain(f, (struct domain_spec){.ascii = "c.d.example.com"});
     add_domain(f, (struct domain_spec){.ascii = "example.com"});
-    add_domain(f, (struct domain_spec){.ascii = "o.example.com", .user_id = f->other.id});
+    add_domain(f, (struct domain_spec){.ascii = "o.example.com", .user_id = follower(f)->other.id});
     follow(f, &p);
 
     const struct pst_json *www = value(&p, "name", "www.example.com");
@@ -517,21 +480,21 @@ static void the_other_kinds(void **state)
 static void an_unknown_cursor_must_resync(void **state)
 {
     struct fixture *f = *state;
-    struct pst_feed_cursor good = f->at;
+    struct pst_feed_cursor good = follower(f)->at;
     struct page p;
 
-    pst_str_copy(f->at.epoch, sizeof f->at.epoch, "another");
+    pst_str_copy(follower(f)->at.epoch, sizeof follower(f)->at.epoch, "another");
     assert_rc(get(f, NULL, &p), PST_NOTFOUND, f->err);
     page_free(&p);
-    f->at = good;
-    pst_str_copy(f->at.id, sizeof f->at.id, "0000000000000000");
+    follower(f)->at = good;
+    pst_str_copy(follower(f)->at.id, sizeof follower(f)->at.id, "0000000000000000");
     assert_rc(get(f, NULL, &p), PST_NOTFOUND, f->err);
     page_free(&p);
-    f->at = good;
-    f->at.rev += 1000;
+    follower(f)->at = good;
+    follower(f)->at.rev += 1000;
     assert_rc(get(f, NULL, &p), PST_NOTFOUND, f->err);
     page_free(&p);
-    f->at = good;
+    follower(f)->at = good;
     assert_ok(get(f, NULL, &p), f->err);
     page_free(&p);
 }
@@ -566,7 +529,7 @@ static void put_challenges(struct fixture *f, int from, int to)
 static void pages_end_between_revisions(void **state)
 {
     struct fixture *f = *state;
-    int64_t seen = 0, revisions = f->at.rev;
+    int64_t seen = 0, revisions = follower(f)->at.rev;
     bool more = true;
 
     for (int i = 0; i < 9; i++)
@@ -583,7 +546,7 @@ static void pages_end_between_revisions(void **state)
         page_free(&p);
     }
     assert_int_equal(seen, 9 * 700);
-    assert_int_equal(f->at.rev, revisions + 9);
+    assert_int_equal(follower(f)->at.rev, revisions + 9);
 }
 
 static void a_large_revision_makes_a_large_page(void **state)
@@ -613,7 +576,8 @@ static int read_into_a_page(struct pst_tx *tx, void *arg, struct pst_err *err)
     struct page *p = arg;
 
     p->text = (struct pst_buf)PST_BUF(PST_FEED_PAGE);
-    return pst_feed_changes(tx, &p->f->edge, &p->f->at, &p->text, &p->next, &p->n, err);
+    return pst_feed_changes(tx, &follower(p->f)->edge, &follower(p->f)->at, &p->text, &p->next,
+                            &p->n, err);
 }
 
 static void a_revision_that_fits_nowhere_means_resync(void **state)
@@ -718,7 +682,7 @@ static int count_change(struct pst_tx *tx, void *arg, struct pst_err *err)
 static void sweeping_keeps_the_cursor_that_is_still_good(void **state)
 {
     struct fixture *f = *state;
-    struct pst_feed_cursor old = f->at, head;
+    struct pst_feed_cursor old = follower(f)->at, head;
     struct page p;
     int tombstones = 0;
     int64_t before;
@@ -727,7 +691,7 @@ static void sweeping_keeps_the_cursor_that_is_still_good(void **state)
     write_tx(f, delete_challenge, (void *)"t00000");
     follow(f, &p);
     page_free(&p);
-    head = f->at;
+    head = follower(f)->at;
     pst_clock_manual_advance(&f->clock, 31 * DAY * 1000); /* a quiet month */
     before = pst_wall_ms(&f->clock.clock) - 30 * DAY * 1000;
     put_challenges(f, 1, 2);
@@ -735,18 +699,19 @@ static void sweeping_keeps_the_cursor_that_is_still_good(void **state)
 
     assert_ok(pst_store_read(f->store, count_change, &tombstones, &f->err), f->err);
     assert_int_equal(tombstones, 0);
-    f->at = head; /* has all that went: may go on */
+    follower(f)->at = head; /* has all that went: may go on */
     follow(f, &p);
     assert_int_equal(p.n, 1);
     page_free(&p);
-    f->at = old; /* has not seen the tombstone, and it is gone */
+    follower(f)->at = old; /* has not seen the tombstone, and it is gone */
     assert_rc(get(f, NULL, &p), PST_NOTFOUND, f->err);
     page_free(&p);
 }
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+#undef T
+#define T(fn) cmocka_unit_test_setup_teardown(fn, begin, end)
     const struct CMUnitTest tests[] = {
         T(nothing_new_is_an_empty_page),
         T(the_ladder_is_custom_acme_wildcard),

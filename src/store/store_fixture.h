@@ -30,6 +30,7 @@ struct fixture {
     struct pst_err err;
     struct pst_user user;
     struct pst_app app;
+    void *more; /* of a test file's own */
 };
 
 /* ---- set-up ---- */
