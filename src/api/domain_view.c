@@ -52,6 +52,7 @@ static int load_step(struct loader *l, enum pst_step s, int64_t num)
     struct pst_domain_view *v = l->v;
 
     v->steps[s].why = "there is none";
+    v->steps[s].there = v->steps[s].valid = false;
     int rc = num ? get_certificate(l, num, &v->steps[s].cert) : PST_NOTFOUND;
     if (rc == PST_NOTFOUND)
         return PST_OK;
@@ -108,20 +109,24 @@ static int load_wildcard(struct loader *l)
 
 static int load_default(struct loader *l)
 {
-    int64_t files = 0, local = 0;
+    struct pst_default_ladder platform;
+    struct pst_domain_view *v = l->v;
 
     int rc = PST_OK;
     if (l->source)
-        pst_view_source_default(l->source, &files, &local);
+        pst_view_source_default(l->source, &platform);
     else
-        rc = pst_default_ladder_get(l->tx, &files, &local, l->err);
+        rc = pst_default_ladder_get(l->tx, &platform, l->err);
     if (rc == PST_OK)
-        rc = load_step(l, PST_STEP_DEFAULT, files);
-    if (rc != PST_OK || l->v->steps[PST_STEP_DEFAULT].valid || !local)
-        return rc;
-    pst_certificate_deinit(&l->v->steps[PST_STEP_DEFAULT].cert);
-    l->v->steps[PST_STEP_DEFAULT].cert = (struct pst_certificate){0};
-    return load_step(l, PST_STEP_DEFAULT, local);
+        rc = load_step(l, PST_STEP_DEFAULT, 0);
+    for (int i = 0; i < PST_DEFAULT_STEPS && rc == PST_OK; i++) {
+        if (!platform.certs[i] || v->steps[PST_STEP_DEFAULT].valid)
+            continue;
+        pst_certificate_deinit(&v->steps[PST_STEP_DEFAULT].cert);
+        v->steps[PST_STEP_DEFAULT].cert = (struct pst_certificate){0};
+        rc = load_step(l, PST_STEP_DEFAULT, platform.certs[i]);
+    }
+    return rc;
 }
 
 /* ---- why ---- */

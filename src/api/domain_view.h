@@ -47,8 +47,7 @@ int pst_view_source_certificate(const struct pst_view_source *s, int64_t num,
                                 struct pst_certificate *ret);
 int pst_view_source_wildcard(const struct pst_view_source *s, const char *ascii,
                              struct pst_domain *ret);
-void pst_view_source_default(const struct pst_view_source *s, int64_t *ret_files,
-                             int64_t *ret_local);
+void pst_view_source_default(const struct pst_view_source *s, struct pst_default_ladder *ret);
 
 /* Zero `ret` first.  now: Unix seconds.  source: of the domain's app, or NULL.  PST_OK or
  * negative. */

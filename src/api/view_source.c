@@ -11,7 +11,7 @@ struct pst_view_source {
     size_t certs_n, certs_cap;
     struct pst_domain *wildcards; /* by ascii */
     size_t wildcards_n, wildcards_cap;
-    int64_t files, local; /* the platform's default */
+    struct pst_default_ladder platform;
 };
 
 void pst_view_source_free(struct pst_view_source *s)
@@ -70,7 +70,7 @@ int pst_view_source_load(struct pst_tx *tx, const char *app_id, struct pst_view_
     if (rc == PST_OK)
         rc = pst_domain_each_covering(tx, app_id, keep_wildcard, s, err);
     if (rc == PST_OK)
-        rc = pst_default_ladder_get(tx, &s->files, &s->local, err);
+        rc = pst_default_ladder_get(tx, &s->platform, err);
     if (rc == PST_ENOMEM)
         return pst_fail_nomem(err, "the domains");
     if (rc == PST_OK)
@@ -116,9 +116,7 @@ int pst_view_source_wildcard(const struct pst_view_source *s, const char *ascii,
     return PST_OK;
 }
 
-void pst_view_source_default(const struct pst_view_source *s, int64_t *ret_files,
-                             int64_t *ret_local)
+void pst_view_source_default(const struct pst_view_source *s, struct pst_default_ladder *ret)
 {
-    *ret_files = s->files;
-    *ret_local = s->local;
+    *ret = s->platform;
 }

@@ -77,6 +77,12 @@ int pst_daemon_platform(void *daemon, struct pst_err *err);
 /* The local CA's root as PEM.  PST_NOTFOUND: there is none. */
 int pst_daemon_local_root(struct daemon *d, struct pst_buf *ret_pem, struct pst_err *err);
 
+/* ---- platform_domain.c: the platform's own wildcard by ACME ---- */
+
+/* With platform.acme: the domain `wildcard` is there, with the variables of platform.dns_env_file,
+ * and orders take it from there; else it is not.  A part of pst_daemon_platform(). */
+int pst_daemon_platform_domain(struct daemon *d, const char *wildcard, struct pst_err *err);
+
 /* ---- history.c ---- */
 
 /* A job: seals new events and lets webhooks know. */

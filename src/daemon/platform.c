@@ -1,8 +1,9 @@
 /*
  * platform.c - the certificate that covers every app's platform name, and unknown names.
  *
- * The operator's files stand first; until they are given, or when they are no good, a leaf of a CA
- * that Postern makes itself takes their place, so that every app answers over HTTPS from the start.
+ * The operator's files stand first, then what the ACME CA issues for the platform's own domain
+ * (platform_domain.c); until there is either, or when they are no good, a leaf of a CA that Postern
+ * makes itself takes their place, so that every app answers over HTTPS from the start.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -225,13 +226,13 @@ static int ladder_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
 {
     struct work *w = arg;
     struct pst_certificate fresh = {0};
-    int64_t files, local;
+    struct pst_default_ladder l;
     bool good;
 
-    int rc = pst_default_ladder_get(tx, &files, &local, err);
+    int rc = pst_default_ladder_get(tx, &l, err);
     if (rc < 0)
         return rc;
-    int64_t files_was = files, local_was = local;
+    int64_t files = l.certs[PST_DEFAULT_FILES], local = l.certs[PST_DEFAULT_LOCAL];
     rc = take_files(tx, w, &files, err);
     if (rc == PST_OK)
         rc = local_is_good(tx, w, local, &good, err);
@@ -242,7 +243,7 @@ static int ladder_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     }
     if (rc != PST_OK)
         return rc;
-    if (files == files_was && local == local_was)
+    if (files == l.certs[PST_DEFAULT_FILES] && local == l.certs[PST_DEFAULT_LOCAL])
         return PST_DONE;
     return pst_default_ladder_set(tx, files, local, err);
 }
@@ -272,13 +273,15 @@ int pst_daemon_platform(void *arg, struct pst_err *err)
         return pst_wrap(err, "platform names");
     const char *domain = pst_conf_text(d->conf, PST_CONF_PLATFORM_DOMAIN);
     if (!domain[0])
-        return PST_DONE;
+        return pst_daemon_platform_domain(d, NULL, err);
     snprintf(w.wildcard, sizeof w.wildcard, "*.%s.%s",
              pst_conf_text(d->conf, PST_CONF_PLATFORM_REGION), domain);
     read_files(&w);
     rc = pst_store_write(d->store, ladder_tx, &w, NULL, err);
     pst_certificate_deinit(&w.files);
-    return rc < 0 ? pst_wrap(err, "platform certificate") : rc;
+    if (rc < 0)
+        return pst_wrap(err, "platform certificate");
+    return pst_daemon_platform_domain(d, w.wildcard, err);
 }
 
 /* ---- the root for people ---- */

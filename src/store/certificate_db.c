@@ -68,7 +68,9 @@ static const struct pst_stmt stmts[] = {
                        "SELECT custom_cert FROM domains WHERE " COVERING " UNION "
                        "SELECT acme_cert FROM domains WHERE " COVERING " UNION "
                        "SELECT files_cert FROM default_ladder UNION "
-                       "SELECT local_cert FROM default_ladder) ORDER BY num",
+                       "SELECT local_cert FROM default_ladder UNION "
+                       "SELECT p.acme_cert FROM default_ladder l "
+                       "JOIN domains p ON p.id = l.domain_id) ORDER BY num",
                 .args = "t",
                 .cols = HEAD_TYPES},
     [LOAD] = {.name = "certificate.load",

@@ -290,15 +290,21 @@ int pst_domain_next_due(struct pst_tx *tx, int64_t *ret_at_ms, struct pst_err *e
 
 /* ---- what the edges hear ---- */
 
-/* A wildcard's certificates are steps of the names that it covers, too. */
+/* A wildcard's certificates are steps of the names that it covers, too; those of the platform's own
+ * domain stand in the default ladder only. */
 static int touch_steps(struct pst_tx *tx, const struct pst_domain *d, bool deleted,
                        struct pst_err *err)
 {
-    int rc = pst_touch(tx, "name", d->ascii, deleted, err);
-    if (rc != PST_OK || !pst_str_starts(d->ascii, "*."))
-        return rc;
-
     auto_(pst_rows_free) struct pst_rows *rows = NULL;
+    bool platform = false;
+
+    int rc = d->wildcard ? pst_platform_has_domain(tx, d->id, &platform, err) : PST_OK;
+    if (rc == PST_OK && platform)
+        return pst_touch(tx, "meta", "default", false, err);
+    if (rc == PST_OK)
+        rc = pst_touch(tx, "name", d->ascii, deleted, err);
+    if (rc != PST_OK || !d->wildcard)
+        return rc;
     rc = pst_db_query(tx->db, &stmts[COVERED], &rows, err, pst_t(d->ascii + strlen("*.")),
                       pst_t(d->user_id));
     while (rc == PST_OK && pst_rows_next(rows))

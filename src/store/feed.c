@@ -238,13 +238,13 @@ static int render_ticket(const struct render *r, const char *key, struct pst_buf
 
 static int meta_default(const struct render *r, struct pst_buf *to, struct pst_err *err)
 {
-    int64_t certs[2];
+    struct pst_default_ladder l;
 
-    int rc = pst_default_ladder_get(r->tx, &certs[0], &certs[1], err);
+    int rc = pst_default_ladder_get(r->tx, &l, err);
     if (rc != PST_OK)
         return rc;
     pst_buf_char(to, '{');
-    rc = add_steps(r, certs, PST_ARRAY_N(certs), to, err);
+    rc = add_steps(r, l.certs, PST_DEFAULT_STEPS, to, err);
     pst_buf_char(to, '}');
     return rc;
 }

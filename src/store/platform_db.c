@@ -1,7 +1,9 @@
-/* platform_db.c - platform names (<app>.<region>.<platform domain>) and the default ladder. */
+/* platform_db.c - platform names (<app>.<region>.<platform domain>), the default ladder, and the
+ * platform's own domain. */
 #include "store_internal.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum {
     NAME_OF,
@@ -13,6 +15,7 @@ enum {
     APP_NAMES,
     LADDER_GET,
     LADDER_SET,
+    LADDER_DOMAIN,
 };
 
 static const struct pst_stmt stmts[] = {
@@ -39,7 +42,7 @@ static const struct pst_stmt stmts[] = {
                   .args = "tt",
                   .cols = ""},
     [APPS] = {.name = "platform.apps",
-              .sql = "SELECT id, name FROM apps",
+              .sql = "SELECT id, name FROM apps WHERE name <> '" PST_PLATFORM_APP "'",
               .args = "",
               .cols = "tt"},
     [APP_NAMES] = {.name = "platform.app-names",
@@ -48,15 +51,23 @@ static const struct pst_stmt stmts[] = {
                    .args = "t",
                    .cols = "t"},
     [LADDER_GET] = {.name = "platform.ladder-get",
-                    .sql = "SELECT files_cert, local_cert FROM default_ladder WHERE id = 1",
+                    .sql = "SELECT l.files_cert, coalesce(d.acme_cert * d.acme_enabled, 0), "
+                           "l.local_cert, l.domain_id FROM default_ladder l "
+                           "LEFT JOIN domains d ON d.id = l.domain_id WHERE l.id = 1",
                     .args = "",
-                    .cols = "ii"},
+                    .cols = "iiit"},
     [LADDER_SET] = {.name = "platform.ladder-set",
                     .sql = "INSERT INTO default_ladder (id, files_cert, local_cert) "
                            "VALUES (1, $1, $2) ON CONFLICT (id) DO UPDATE SET "
                            "files_cert = excluded.files_cert, local_cert = excluded.local_cert",
                     .args = "ii",
                     .cols = ""},
+    [LADDER_DOMAIN] = {.name = "platform.ladder-domain",
+                       .sql = "INSERT INTO default_ladder (id, files_cert, local_cert, domain_id) "
+                              "VALUES (1, 0, 0, $1) ON CONFLICT (id) DO UPDATE SET "
+                              "domain_id = excluded.domain_id",
+                       .args = "t",
+                       .cols = ""},
 };
 PST_STORE_SQL(platform);
 
@@ -119,7 +130,7 @@ int pst_platform_name_set(struct pst_tx *tx, const char *app_id, const char *app
     char domain[PST_NAME_SIZE], region[PST_WORD_SIZE], name[PST_NAME_SIZE];
 
     int rc = drop_name(tx, app_id, err);
-    if (rc != PST_OK || !app_name)
+    if (rc != PST_OK || !app_name || pst_streq(app_name, PST_PLATFORM_APP))
         return rc;
     rc = pst_platform_get(tx, domain, region, err);
     if (rc == PST_OK)
@@ -183,31 +194,127 @@ int pst_touch_app_names(struct pst_tx *tx, const char *app_id, struct pst_err *e
 
 /* ---- the default ladder ---- */
 
-int pst_default_ladder_get(struct pst_tx *tx, int64_t *ret_files, int64_t *ret_local,
-                           struct pst_err *err)
+int pst_default_ladder_get(struct pst_tx *tx, struct pst_default_ladder *ret, struct pst_err *err)
 {
     auto_(pst_rows_free) struct pst_rows *rows = NULL;
 
+    *ret = (struct pst_default_ladder){0};
     int rc = pst_one(tx, &stmts[LADDER_GET], &rows, err);
-    if (rc < 0)
-        return rc;
-    *ret_files = rc == PST_OK ? pst_col_i(rows, 0) : 0;
-    *ret_local = rc == PST_OK ? pst_col_i(rows, 1) : 0;
-    return PST_OK;
+    if (rc != PST_OK)
+        return rc < 0 ? rc : PST_OK;
+
+    struct pst_reader r = {.rows = rows, .err = err};
+    for (int i = 0; i < PST_DEFAULT_STEPS; i++)
+        ret->certs[i] = pst_read_i(&r);
+    pst_read_text(&r, ret->domain_id);
+    return pst_reader_end(&r, "the default ladder");
 }
 
 int pst_default_ladder_set(struct pst_tx *tx, int64_t files_cert, int64_t local_cert,
                            struct pst_err *err)
 {
-    int64_t files = 0, local = 0;
+    struct pst_default_ladder old;
 
-    int rc = pst_default_ladder_get(tx, &files, &local, err);
-    if (rc != PST_OK || (files == files_cert && local == local_cert))
+    int rc = pst_default_ladder_get(tx, &old, err);
+    if (rc != PST_OK)
         return rc;
+    int64_t files = old.certs[PST_DEFAULT_FILES], local = old.certs[PST_DEFAULT_LOCAL];
+    if (files == files_cert && local == local_cert)
+        return PST_OK;
     rc = pst_db_exec(tx->db, &stmts[LADDER_SET], NULL, err, pst_i(files_cert), pst_i(local_cert));
     if (rc == PST_OK && files != files_cert)
         rc = pst_certificate_loose(tx, files, err);
     if (rc == PST_OK && local != local_cert)
         rc = pst_certificate_loose(tx, local, err);
     return rc == PST_OK ? pst_touch(tx, "meta", "default", false, err) : rc;
+}
+
+int pst_platform_has_domain(struct pst_tx *tx, const char *domain_id, bool *ret,
+                            struct pst_err *err)
+{
+    struct pst_default_ladder l;
+
+    int rc = pst_default_ladder_get(tx, &l, err);
+    if (rc == PST_OK)
+        *ret = pst_streq(l.domain_id, domain_id);
+    return rc;
+}
+
+/* ---- the platform's own domain ---- */
+
+/* The user stays: the label of a delegation is made with its id, and the CNAME to it is for good.
+ */
+static int drop_app(struct pst_tx *tx, const struct pst_app *app, struct pst_err *err)
+{
+    int rc = pst_app_delete(tx, app->id, err);
+
+    if (rc == PST_OK)
+        rc = pst_db_exec(tx->db, &stmts[LADDER_DOMAIN], NULL, err, pst_t(""));
+    return rc > 0 ? pst_unexpected(err, rc, "the platform's own domain") : rc;
+}
+
+static int make_app(struct pst_tx *tx, struct pst_app *ret, struct pst_err *err)
+{
+    struct pst_user u = {.username = PST_PLATFORM_APP, .fullname = "The platform itself"};
+
+    u.role = PST_ROLE_TENANT;
+    *ret = (struct pst_app){.name = PST_PLATFORM_APP};
+    int rc = pst_user_by_name(tx, u.username, &u, err);
+    if (rc == PST_NOTFOUND)
+        rc = pst_user_insert(tx, &u, err);
+    if (rc == PST_OK) {
+        memcpy(ret->user_id, u.id, sizeof ret->user_id);
+        rc = pst_app_insert(tx, ret, err);
+    }
+    return rc > 0 ? pst_unexpected(err, rc, "the app of the platform's own domain") : rc;
+}
+
+static int make_domain(struct pst_tx *tx, const char *ascii, struct pst_domain *ret,
+                       struct pst_err *err)
+{
+    struct pst_app app;
+
+    *ret = (struct pst_domain){.wildcard = true, .acme_enabled = true};
+    int rc = make_app(tx, &app, err);
+    if (rc != PST_OK)
+        return rc;
+    memcpy(ret->app_id, app.id, sizeof ret->app_id);
+    memcpy(ret->user_id, app.user_id, sizeof ret->user_id);
+    pst_str_copy(ret->ascii, sizeof ret->ascii, ascii);
+    pst_str_copy(ret->name, sizeof ret->name, ascii);
+    ret->phase = PST_PHASE_MANUAL;
+    pst_record_new(tx, ret->id, NULL);
+    /* First, so that the edges never hear of it as of a name. */
+    rc = pst_db_exec(tx->db, &stmts[LADDER_DOMAIN], NULL, err, pst_t(ret->id));
+    if (rc == PST_OK)
+        rc = pst_domain_insert(tx, ret, err);
+    return rc == PST_CONFLICT
+               ? pst_fail(err, PST_ECONFIG, "%s is a domain of an app: remove it there", ascii)
+               : rc;
+}
+
+int pst_platform_domain_set(struct pst_tx *tx, const char *ascii, struct pst_domain *ret,
+                            struct pst_err *err)
+{
+    struct pst_default_ladder l;
+    struct pst_domain d = {0};
+    struct pst_app app;
+
+    int rc = pst_app_find(tx, NULL, PST_PLATFORM_APP, &app, err);
+    if (rc < 0)
+        return rc;
+    bool there = rc == PST_OK;
+    rc = pst_default_ladder_get(tx, &l, err);
+    if (rc == PST_OK && l.domain_id[0])
+        rc = pst_domain_get(tx, l.domain_id, &d, err);
+    if (rc < 0)
+        return rc;
+    if (rc == PST_OK && ascii && pst_streq(d.ascii, ascii)) {
+        *ret = d;
+        return PST_DONE;
+    }
+    if (!there && !ascii)
+        return PST_DONE;
+    rc = there ? drop_app(tx, &app, err) : PST_OK;
+    return rc == PST_OK && ascii ? make_domain(tx, ascii, ret, err) : rc;
 }

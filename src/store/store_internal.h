@@ -112,6 +112,10 @@ int pst_platform_name_set(struct pst_tx *tx, const char *app_id, const char *app
 /* A ladder stopped naming this certificate (0: none). */
 int pst_certificate_loose(struct pst_tx *tx, int64_t num, struct pst_err *err);
 
+/* Is it the platform's own domain? */
+int pst_platform_has_domain(struct pst_tx *tx, const char *domain_id, bool *ret,
+                            struct pst_err *err);
+
 /* The user gives the name up; somebody, whoever it was before, holds it again. */
 int pst_name_release(struct pst_tx *tx, const char *ascii, const char *user_id,
                      struct pst_err *err);

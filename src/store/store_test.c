@@ -566,12 +566,14 @@ TX(sweep)
 TX(ladder)
 {
     const int64_t *nums = arg;
-    int64_t files = -1, local = -1;
+    struct pst_default_ladder l;
 
     int rc = pst_default_ladder_set(tx, nums[0], nums[1], err);
-    want_int(pst_default_ladder_get(tx, &files, &local, err), PST_OK);
-    want_int(files, nums[0]);
-    want_int(local, nums[1]);
+    want_int(pst_default_ladder_get(tx, &l, err), PST_OK);
+    want_int(l.certs[PST_DEFAULT_FILES], nums[0]);
+    want_int(l.certs[PST_DEFAULT_ACME], 0);
+    want_int(l.certs[PST_DEFAULT_LOCAL], nums[1]);
+    want_text(l.domain_id, "");
     return rc;
 }
 

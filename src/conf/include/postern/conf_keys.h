@@ -51,6 +51,10 @@ K(PLATFORM_CERT_FILE, "platform.cert_file", POSTERND, TEXT, "path", "", 0, 4095,
     "PEM file with the certificate for the platform names, and its chain.") \
 K(PLATFORM_KEY_FILE, "platform.key_file", POSTERND, TEXT, "path", "", 0, 4095, RESTART, \
     "PEM file with the private key of platform.cert_file.") \
+K(PLATFORM_ACME, "platform.acme", POSTERND, BOOL, "", "false", 0, 1, RESTART, \
+    "Get a wildcard certificate for the platform names from the ACME CA and renew it. platform.cert_file is preferred where it is given; until there is either, a local CA's is used.") \
+K(PLATFORM_DNS_ENV_FILE, "platform.dns_env_file", POSTERND, TEXT, "path", "", 0, 4095, RESTART, \
+    "File that only posternd can read with DNS_PROVIDER and the variables of that provider, NAME=value in each line, for the certificate of platform.acme. It is read again when it changes. Empty: the records are made by hand, once.") \
 K(EDGE_ADDRESSES, "edge.addresses", POSTERND, LIST, "address", "", 0, 64, RESTART, \
     "Public IP addresses of the edges: what the A and AAAA records of customers' names must point to.") \
 K(EDGE_CNAME, "edge.cname", POSTERND, TEXT, "name", "", 0, 253, RESTART, \

@@ -411,12 +411,38 @@ int pst_certificate_warned(struct pst_tx *tx, int64_t num, enum pst_warning give
 /* Remove those that no ladder names any more and that were replaced before `before_ms`. */
 int pst_certificate_sweep(struct pst_tx *tx, int64_t before_ms, int64_t *ret_n,
                           struct pst_err *err);
-/* The platform's default ladder: the number of the operator's certificate (0: none) and of the
- * local CA's. */
+
+/* The platform's default ladder: numbers of certificates, 0: none. */
+enum pst_default_step {
+    PST_DEFAULT_FILES, /* the operator's */
+    PST_DEFAULT_ACME,  /* of the platform's own domain, while ACME is on for it */
+    PST_DEFAULT_LOCAL, /* the local CA's */
+    PST_DEFAULT_STEPS,
+};
+struct pst_default_ladder {
+    int64_t certs[PST_DEFAULT_STEPS];
+    char domain_id[PST_ID_SIZE]; /* the platform's own domain; "": none */
+};
+int pst_default_ladder_get(struct pst_tx *tx, struct pst_default_ladder *ret, struct pst_err *err);
+/* All but the ACME step, which follows from the domain. */
 int pst_default_ladder_set(struct pst_tx *tx, int64_t files_cert, int64_t local_cert,
                            struct pst_err *err);
-int pst_default_ladder_get(struct pst_tx *tx, int64_t *ret_files, int64_t *ret_local,
-                           struct pst_err *err);
+
+/* The app, and the user name, of the platform's own domain: no name that anybody could give. */
+#define PST_PLATFORM_APP "_platform"
+
+/*
+ * Make the domain, with an app and a user of its own, or take it and the app away.  It is as any
+ * other domain to orders, events and explain; but the edges hear of it only as a step of the
+ * default ladder.  One of another name is replaced.
+ *
+ * ascii     "*.osc-fr1.example.com"; NULL: none
+ * ret       the domain as it stands now; may be NULL without ascii
+ *
+ * PST_OK: it was made, replaced or taken away; PST_DONE: nothing was to be changed.
+ */
+int pst_platform_domain_set(struct pst_tx *tx, const char *ascii, struct pst_domain *ret,
+                            struct pst_err *err);
 
 /* ---- certificate requests whose key stays here ---- */
 
