@@ -145,6 +145,31 @@ static int add_count(const char *value, int64_t n, void *arg)
     return PST_OK;
 }
 
+/* What this process has counted, whoever it was. */
+static int show_counted(struct pst_buf *to)
+{
+    static const struct {
+        const char *counted, *name, *label, *help;
+    } counters[] = {
+        {"dns_questions", "dns_questions_total", "transport",
+         "Questions to our DNS server, by transport."},
+        {"dns_answers", "dns_answers_total", "outcome",
+         "What our DNS server made of questions: an outcome each; dropped and limited ones got no "
+         "answer."},
+        {"dns_cut", "dns_cut_total", "reason",
+         "Answers of our DNS server by UDP that said to ask by TCP, by reason."},
+        {"dns_trouble", "dns_trouble_total", "where", "What our DNS server could not do."},
+    };
+    int rc = PST_OK;
+
+    for (size_t i = 0; rc == PST_OK && i < PST_ARRAY_N(counters); i++) {
+        struct counter c = {to, counters[i].name, counters[i].label};
+        heading(to, c.name, "counter", counters[i].help);
+        rc = pst_metric_each(counters[i].counted, add_count, &c);
+    }
+    return rc;
+}
+
 static int show_orders(struct pst_buf *to, struct pst_tx *tx, struct pst_err *err)
 {
     static const struct {
@@ -231,5 +256,7 @@ int pst_metrics_get(struct pst_req *req, struct pst_tx *tx, struct pst_answer *a
         rc = show_orders(&ans->body, tx, err);
     if (rc == PST_OK)
         rc = show_edges(&ans->body, req, tx, err);
+    if (rc == PST_OK)
+        rc = show_counted(&ans->body);
     return rc == PST_OK ? pst_buf_check(&ans->body, "the figures", err) : rc;
 }

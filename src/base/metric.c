@@ -35,6 +35,11 @@ static struct pair *find(const char *name, const char *label)
 
 void pst_metric_count(const char *name, const char *label)
 {
+    pst_metric_add(name, label, 1);
+}
+
+void pst_metric_add(const char *name, const char *label, int64_t n)
+{
     char cut[PST_METRIC_LABEL_SIZE];
 
     if (!pst_str_copy(cut, sizeof cut, label))
@@ -43,7 +48,7 @@ void pst_metric_count(const char *name, const char *label)
     struct pair *p = find(name, cut);
     if (!p) /* full: the last place was kept for this */
         p = &table.pairs[PST_METRICS_MAX - 1];
-    p->n++;
+    p->n += n;
     pthread_mutex_unlock(&table.lock);
 }
 

@@ -35,9 +35,10 @@ struct daemon {
     struct pst_order_env *orders;
     struct pst_watch *watch;
     struct pst_webhooks *webhooks;
-    pthread_mutex_t parts; /* guards the next two: commits come from any thread */
+    pthread_mutex_t parts; /* guards the next three: commits come from any thread */
     struct pst_api *api;
     struct pst_sched *sched;
+    struct pst_dnsd *dnsd; /* NULL: dnsd.listen is empty */
     struct dns_glue *dns;
     atomic_bool stopping;
 };
@@ -94,6 +95,11 @@ int pst_command_events(struct daemon *d, int argc, char **argv);
 
 /* Do the settings of dnsd fit each other?  PST_ECONFIG with setting and mend. */
 int pst_daemon_delegation_check(const struct pst_conf *conf, struct pst_err *err);
+/* Nothing to do where dnsd.listen is empty. */
+int pst_daemon_delegation_start(struct daemon *d, struct pst_err *err);
+/* A commit of this process changed the answers; from any thread. */
+void pst_daemon_delegation_changed(void *daemon);
+void pst_daemon_delegation_stop(struct daemon *d);
 
 /* ---- uploads.c ---- */
 

@@ -207,6 +207,7 @@ static int start(struct daemon *d, struct pst_err *err)
         pst_daemon_dns_prepare,
         start_ca,
         start_orders,
+        pst_daemon_delegation_start,
         pst_daemon_dns_start,
         pst_daemon_webhooks_start,
         start_sched,
@@ -237,6 +238,7 @@ static void stop(struct daemon *d)
     pst_sched_stop(sched);
     pst_webhooks_stop(d->webhooks); /* the job pokes it */
     d->webhooks = NULL;
+    pst_daemon_delegation_stop(d);
     pst_daemon_dns_end(d); /* orders call the watch, so it outlives the workers */
     pst_order_env_free(d->orders);
     pst_acme_ca_free(d->ca);
@@ -293,6 +295,7 @@ int pst_daemon_run(struct daemon *d)
     int rc = pst_daemon_open_store(d, false, &err);
     if (rc == PST_OK) {
         pst_store_on_commit(d->store, committed, d);
+        pst_store_on_answers(d->store, pst_daemon_delegation_changed, d);
         rc = start(d, &err);
     }
     if (rc == PST_OK) {

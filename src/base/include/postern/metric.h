@@ -10,10 +10,12 @@
 
 #include <stdint.h>
 
-enum { PST_METRICS_MAX = 96, PST_METRIC_LABEL_SIZE = 40 };
+enum { PST_METRICS_MAX = 128, PST_METRIC_LABEL_SIZE = 40 };
 
 /* `name` is a constant; `label` is copied; one that is too long counts as "other". */
 void pst_metric_count(const char *name, const char *label);
+/* `n` times, for who counts by himself what happens too often for a lock. */
+void pst_metric_add(const char *name, const char *label, int64_t n);
 
 /* The value of each pair of a name, in the order in which they were first counted.  A non-zero
  * answer of `fn` ends it and is returned. */
