@@ -22,6 +22,7 @@ _postern_commands() {
         'dns-providers:List the DNS providers that can be named in DNS_PROVIDER, and their variables.'
         'upstreams:List the addresses that an app'\''s requests are passed on to.'
         'upstreams-set:Replace an app'\''s upstreams.'
+        'upstreams-drain:Give upstreams no new requests, or --disable that again.'
         'domains:List the domains of an app and their state.'
         'domains-add:Add a domain to an app.'
         'domains-ssl:Serve a certificate of your own for a domain, or no longer.'
@@ -105,6 +106,15 @@ _postern() {
             '--enable[Switch it on; so does no flag.]' \
             '--disable[Switch it off.]' ;;
     router-logs)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--enable[Switch it on; so does no flag.]' \
+            '--disable[Switch it off.]' ;;
+    upstreams-drain)
         _arguments \
             '--app[The app to work on, by name or id.]:NAME:' \
             '--json[Print the server'\''s answer as JSON.]' \

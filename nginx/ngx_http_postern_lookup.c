@@ -177,7 +177,8 @@ const struct pst_replica_step *postern_first_valid(const struct pst_replica_step
     return NULL;
 }
 
-/* Parse the addresses; those that are not allowed are left out. */
+/* Parse the addresses; those that are not allowed are left out, and so are draining ones: what is
+ * under way there holds the entry from before. */
 static void fill_app(struct postern_entry *e, const struct pst_replica_app *app,
                      struct postern_upstream *to)
 {
@@ -185,6 +186,8 @@ static void fill_app(struct postern_entry *e, const struct pst_replica_app *app,
     for (unsigned i = 0; i < app->upstream_n; i++) {
         const struct pst_replica_upstream *from = &app->upstreams[i];
         struct postern_upstream *u = &to[e->u.app.upstream_n];
+        if (from->drain)
+            continue;
         ngx_int_t rc = postern_address_parse(from->address, &u->sockaddr, &u->socklen);
         if (rc != NGX_OK) {
             postern_count(UPSTREAM_REFUSED);

@@ -374,7 +374,7 @@ pst_handler pst_domains_retry, pst_ledger_get, pst_ready_get, pst_openapi_get, p
 pst_handler pst_regions_list, pst_stacks_list;
 pst_handler pst_apps_list, pst_apps_create, pst_apps_get, pst_apps_put, pst_apps_patch,
     pst_apps_delete;
-pst_handler pst_upstreams_get, pst_upstreams_put;
+pst_handler pst_upstreams_get, pst_upstreams_put, pst_upstreams_patch;
 pst_handler pst_domains_list, pst_domains_create, pst_domains_get, pst_domains_patch,
     pst_domains_delete, pst_domains_explain, pst_domains_proof;
 pst_handler pst_certificates_check;

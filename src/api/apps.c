@@ -27,11 +27,13 @@ static int view_init(struct app_view *v, struct pst_req *req, struct pst_tx *tx,
     return pst_platform_get(tx, v->domain, v->region, err);
 }
 
-static int found_one(const struct pst_upstream *u, void *arg)
+/* "new" without upstreams, "stopped" while all of them drain. */
+static int note_upstream(const struct pst_upstream *u, void *arg)
 {
-    (void)u;
-    *(bool *)arg = true;
-    return PST_DONE;
+    const char **status = arg;
+
+    *status = u->drain ? "stopped" : "running";
+    return u->drain ? PST_OK : PST_DONE;
 }
 
 static bool set_urls(struct pst_json *j, const struct app_view *v, const struct pst_app *a)
@@ -78,14 +80,14 @@ static int app_json(struct app_view *v, const struct pst_app *a, struct pst_json
 {
     auto_(pst_json_free) struct pst_json *j = pst_json_object();
     char created[PST_TIME_SIZE], updated[PST_TIME_SIZE];
-    bool running = false;
+    const char *status = "new";
 
     if (!pst_streq(v->owner.id, a->user_id)) {
         int rc = pst_user_get(v->tx, a->user_id, &v->owner, v->err);
         if (rc != PST_OK)
             return rc < 0 ? rc : pst_unexpected(v->err, rc, "the owner of an app");
     }
-    int rc = pst_upstream_each(v->tx, a->id, found_one, &running, v->err);
+    int rc = pst_upstream_each(v->tx, a->id, note_upstream, &status, v->err);
     if (rc < 0)
         return rc;
     pst_time_format(created, a->created_at_ms);
@@ -93,8 +95,7 @@ static int app_json(struct app_view *v, const struct pst_app *a, struct pst_json
     if (!pst_json_set_text(j, "id", a->id) || !pst_json_set_text(j, "name", a->name) ||
         !pst_json_set_text(j, "region", v->req->api->set.region) ||
         !pst_json_set(j, "owner", owner_json(&v->owner)) || !set_urls(j, v, a) ||
-        !pst_json_set_text(j, "status", running ? "running" : "new") ||
-        !pst_json_set_text(j, "created_at", created) ||
+        !pst_json_set_text(j, "status", status) || !pst_json_set_text(j, "created_at", created) ||
         !pst_json_set_text(j, "updated_at", updated) ||
         !pst_json_set_bool(j, "force_https", a->force_https) ||
         !pst_json_set_bool(j, "sticky_session", a->sticky_session) ||

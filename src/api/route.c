@@ -53,6 +53,7 @@ const struct pst_route pst_routes[] = {
 
     {PST_GET,    V1_APP "/upstreams",          pst_upstreams_get,       PST_NEED_USER,     PST_TX_READ,  false, "The addresses that requests to an app are passed on to."},
     {PST_PUT,    V1_APP "/upstreams",          pst_upstreams_put,       PST_NEED_WRITER,   PST_TX_WRITE, true,  "Replace the list of an app's upstreams."},
+    {PST_PATCH,  V1_APP "/upstreams/:id",    pst_upstreams_patch,     PST_NEED_WRITER,   PST_TX_WRITE, true,  "Change weight or draining of an upstream, by id or address; one that drains gets no new requests."},
 
     {PST_GET,    V1_APP "/domains",            pst_domains_list,        PST_NEED_USER,     PST_TX_READ,  false, "All domains of an app and the state of their certificates."},
     {PST_POST,   V1_APP "/domains",            pst_domains_create,      PST_NEED_WRITER,   PST_TX_NONE,  true,  "Add a domain to an app, with a certificate of its own if one is given."},

@@ -95,6 +95,10 @@ const struct cli_command cli_commands[] = {
      "An address is an IP address with a port, such as 192.0.2.1:3000 or [2001:db8::1]:3000, "
      "with =WEIGHT (1 to 100) behind it if it is to get more or less than the others. No address "
      "at all empties the list."},
+    {"upstreams-drain", "ADDRESS...", 1, 64, BIT(ENABLE) | BIT(DISABLE), true, cli_upstreams_drain,
+     "Give upstreams no new requests, or --disable that again.",
+     "Requests and WebSockets under way end undisturbed; new ones go to the app's other upstreams. "
+     "While all of them drain, visitors get 503."},
 
     {"domains", "", 0, 0, 0, true, cli_domains, "List the domains of an app and their state.",
      "A last column, Manual Action, is there when a record is waited for that somebody has to "

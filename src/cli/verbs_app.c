@@ -138,6 +138,7 @@ static int print_upstreams(const struct cli *c, const struct cli_answer *a)
     static const struct cli_column columns[] = {
         {"ADDRESS", "address", CLI_PLAIN},
         {"WEIGHT", "weight", CLI_PLAIN},
+        {"DRAINS", "drain", CLI_YES_NO},
         {"ID", "id", CLI_PLAIN},
     };
 
@@ -191,4 +192,26 @@ int cli_upstreams_set(struct cli *c)
     int status =
         cli_ask(c, "PUT", body, &a, "/v1/apps/%s/upstreams", cli_encode(app, sizeof app, c->app));
     return status == PST_EXIT_OK ? print_upstreams(c, &a) : status;
+}
+
+int cli_upstreams_drain(struct cli *c)
+{
+    auto_(pst_json_free) struct pst_json *upstream = pst_json_object();
+    auto_(pst_json_free) struct pst_json *body = pst_json_object();
+    char app[PART_SIZE], address[PART_SIZE];
+
+    if (c->flags[FLAG_ENABLE] && c->flags[FLAG_DISABLE])
+        return cli_fail(PST_EXIT_USAGE, "--enable and --disable exclude each other");
+    if (!pst_json_set_bool(upstream, "drain", !c->flags[FLAG_DISABLE]) ||
+        !pst_json_set(body, "upstream", pst_take(&upstream)))
+        return cli_fail(PST_EXIT_FAILED, "no memory");
+    cli_encode(app, sizeof app, c->app);
+    for (int i = 0; i < c->args_n; i++) {
+        auto_answer struct cli_answer a = {0};
+        int status = cli_ask(c, "PATCH", body, &a, "/v1/apps/%s/upstreams/%s", app,
+                             cli_encode(address, sizeof address, c->args[i]));
+        if (status != PST_EXIT_OK)
+            return status;
+    }
+    return cli_upstreams(c);
 }

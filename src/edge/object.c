@@ -284,12 +284,14 @@ static const struct pst_json_field app_fields[] = {
 struct upstream_json {
     const char *id, *address;
     int64_t weight;
+    bool drain;
 };
 
 static const struct pst_json_field upstream_fields[] = {
     PST_JSON_FIELD(struct upstream_json, id, "id", TEXT, 0, PST_REPLICA_ID_MAX),
     PST_JSON_FIELD(struct upstream_json, address, "address", TEXT, 0, PST_REPLICA_ADDRESS_MAX),
     PST_JSON_FIELD(struct upstream_json, weight, "weight", INT, 0, UINT16_MAX),
+    PST_JSON_FIELD(struct upstream_json, drain, "drain", BOOL, PST_JSON_OPTIONAL, 0),
 };
 
 static int put_app(const struct putting *p, struct pst_err *err)
@@ -318,6 +320,7 @@ static int put_app(const struct putting *p, struct pst_err *err)
         pst_str_copy(u->id, sizeof u->id, uf.id);
         pst_str_copy(u->address, sizeof u->address, uf.address);
         u->weight = (uint16_t)uf.weight;
+        u->drain = uf.drain;
     }
     return pst_replica_put_app(p->r, p->o->key, (uint64_t)p->o->rev, &v, err);
 }

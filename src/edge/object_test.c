@@ -88,6 +88,7 @@ static const struct {
          0}, /* a newer type */
         {"app", "a1", "{\"name\":\"x\",\"upstreams\":[]}", 0},
         {"app", "a2", APP("\"address\":\"[2001:db8::1]:65535\",\"weight\":1"), 0},
+        {"app", "a3", APP("\"address\":\"127.0.0.1:80\",\"weight\":1,\"drain\":true"), 0},
         {"cert", "7", CERT("p256", "", "\"sealed\":\"%s\""), 97},
         {"cert", "8", CERT("p384", "\"00000000000000ff\"", "\"sealed\":\"%s\""), 145},
         {"cert", "9", CERT("ed25519", "", "\"sealed\":\"%s\""), 48},
@@ -123,6 +124,7 @@ static const struct {
       {"app", "a1", APP("\"address\":\"[::1:80\",\"weight\":1"), 0},
       {"app", "a1", APP("\"address\":\"127.0.0.1:80\",\"weight\":65536"), 0},
       {"app", "a1", APP("\"address\":\"127.0.0.1:80\",\"weight\":-1"), 0},
+      {"app", "a1", APP("\"address\":\"127.0.0.1:80\",\"weight\":1,\"drain\":1"), 0},
       {"cert", "7", CERT("p256", "", "\"sealed\":\"%s\""), 96},
       {"cert", "7", CERT("dsa", "", "\"sealed\":\"%s\""), 97},
       {"cert", "7", CERT("p256", "", "\"sealed\":\"@@@\""), 0},

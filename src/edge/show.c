@@ -107,7 +107,8 @@ static void show_app(FILE *to, struct pst_replica_reader *r, const char *id)
     }
     fprintf(to, "app: %s (%s)\n", id, app.name);
     for (unsigned i = 0; i < app.upstream_n; i++)
-        fprintf(to, "upstream: %s weight %u\n", app.upstreams[i].address, app.upstreams[i].weight);
+        fprintf(to, "upstream: %s weight %u%s\n", app.upstreams[i].address, app.upstreams[i].weight,
+                app.upstreams[i].drain ? " draining" : "");
     if (app.upstream_n == 0)
         fputs("upstream: none\n", to);
 }

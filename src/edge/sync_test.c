@@ -130,7 +130,7 @@ static void a_snapshot_in_pages_then_catching_up(void **state)
     enrol(f);
     add_object(&b, "app", "a1", 2,
                "{\"name\":\"shop\",\"upstreams\":[{\"id\":\"u1\",\"address\":\"127.0.0.1:3000\","
-               "\"weight\":7}]}");
+               "\"weight\":7,\"drain\":true}]}");
     add_names(&b, 0, 3, 5, NAME_VALUE);
     on_snapshot(f, 5, pst_buf_cstr(&b), "\"name/n0002.test\"");
     pst_buf_cut(&b, 0);
@@ -162,7 +162,7 @@ static void a_snapshot_in_pages_then_catching_up(void **state)
 
     assert_shows(f, "n0004.test", "app: a1 (shop)");
     assert_shows(f, "n0004.test", "revision: 8");
-    assert_shows(f, "n0004.test", "upstream: 127.0.0.1:3000 weight 7");
+    assert_shows(f, "n0004.test", "upstream: 127.0.0.1:3000 weight 7 draining");
     assert_shows_nothing(f, "n0000.test");
     assert_shows(f, NULL, "\"epoch\":\"ep1\",\"rev\":9");
     assert_shows(f, NULL, "\"names\":4,\"apps\":1,");

@@ -301,7 +301,8 @@ int pst_replica_name_encode(const struct pst_replica_out *o, const struct pst_re
 }
 
 /* fixed: u16 fixed, u8 name, u8 pad, u16 upstreams; then name, and per upstream u16 length of the
- * entry (these two bytes included), u16 weight, u8 id, u8 address, id, address. */
+ * entry (these two bytes included), u16 weight, u8 id, u8 address, id, address, u8 flags (absent in
+ * older records). */
 int pst_replica_app_encode(const struct pst_replica_out *o, const struct pst_replica_app *v,
                            size_t *ret_len)
 {
@@ -318,12 +319,13 @@ int pst_replica_app_encode(const struct pst_replica_out *o, const struct pst_rep
         const struct pst_replica_upstream *u = &v->upstreams[i];
         size_t id = text_len(&w, u->id, PST_REPLICA_ID_MAX);
         size_t address = text_len(&w, u->address, PST_REPLICA_ADDRESS_MAX);
-        put_number(&w, UPSTREAM_FIXED + id + address, 2);
+        put_number(&w, UPSTREAM_FIXED + id + address + 1, 2);
         put_number(&w, u->weight, 2);
         put_number(&w, id, 1);
         put_number(&w, address, 1);
         put_bytes(&w, u->id, id);
         put_bytes(&w, u->address, address);
+        put_number(&w, u->drain ? 1u : 0u, 1);
     }
     return finish(o, &w, ret_len);
 }
@@ -625,6 +627,7 @@ int pst_replica_app_decode(const struct pst_replica_in *in, struct pst_replica_a
         size_t address = get_number(&u, 1);
         get_text(&u, id, ret->upstreams[i].id, sizeof ret->upstreams[i].id);
         get_text(&u, address, ret->upstreams[i].address, sizeof ret->upstreams[i].address);
+        ret->upstreams[i].drain = !u.bad && u.at < u.end && (get_number(&u, 1) & 1);
         b.rest.bad = u.bad;
     }
     ret->upstream_n = n;

@@ -1,4 +1,5 @@
 #include "pst_test.h"
+#include <endian.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,7 @@ static void app_there_and_back(void **st)
         (void)snprintf(v.upstreams[i].address, sizeof v.upstreams[i].address, "127.0.0.1:%u",
                        3000 + i);
         v.upstreams[i].weight = (uint16_t)(i * 1000);
+        v.upstreams[i].drain = i % 3 == 0;
     }
     assert_int_equal(pst_replica_app_encode(&o, &v, &len), PST_REPLICA_OK);
     struct pst_replica_in in = {.data = room, .len = len, .key = k.data, .key_len = k.len};
@@ -86,10 +88,36 @@ static void app_there_and_back(void **st)
         assert_string_equal(back.upstreams[i].id, v.upstreams[i].id);
         assert_string_equal(back.upstreams[i].address, v.upstreams[i].address);
         assert_int_equal(back.upstreams[i].weight, v.upstreams[i].weight);
+        assert_int_equal(back.upstreams[i].drain, v.upstreams[i].drain);
     }
 
     v.upstream_n = PST_REPLICA_UPSTREAMS + 1;
     assert_int_equal(pst_replica_app_encode(&o, &v, &len), PST_REPLICA_TOOBIG);
+}
+
+/* Records of before draining end their entries with the address. */
+static void app_record_without_flags(void **st)
+{
+    struct pst_replica_key_bytes k = key_of(PST_REPLICA_APP, "app1");
+    struct pst_replica_out o = out_to(&k);
+    static struct pst_replica_app v, back;
+    size_t len;
+
+    (void)snprintf(v.name, sizeof v.name, "n");
+    v.upstream_n = 1;
+    v.upstreams[0] = (struct pst_replica_upstream){"id", "127.0.0.1:80", 5, true};
+    assert_int_equal(pst_replica_app_encode(&o, &v, &len), PST_REPLICA_OK);
+    size_t entry = PST_REPLICA_HEADER + 6 + 1;
+    room[entry]--;
+    room[4]--;
+    len--;
+    uint64_t sum = htole64(pst_replica_checksum(k.data, k.len, room, len));
+    memcpy(room + 16, &sum, sizeof sum);
+    struct pst_replica_in in = {.data = room, .len = len, .key = k.data, .key_len = k.len};
+    assert_int_equal(pst_replica_app_decode(&in, &back), PST_REPLICA_OK);
+    assert_string_equal(back.upstreams[0].address, "127.0.0.1:80");
+    assert_int_equal(back.upstreams[0].weight, 5);
+    assert_false(back.upstreams[0].drain);
 }
 
 static void cert_there_and_back(void **st)
@@ -325,10 +353,15 @@ static void checksum_is_fixed(void **st)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(name_there_and_back),        cmocka_unit_test(app_there_and_back),
-        cmocka_unit_test(cert_there_and_back),        cmocka_unit_test(small_kinds_there_and_back),
-        cmocka_unit_test(every_flip_and_cut_is_seen), cmocka_unit_test(newer_records_are_read),
-        cmocka_unit_test(lengths_inside_are_checked), cmocka_unit_test(keys_are_strict),
+        cmocka_unit_test(name_there_and_back),
+        cmocka_unit_test(app_there_and_back),
+        cmocka_unit_test(app_record_without_flags),
+        cmocka_unit_test(cert_there_and_back),
+        cmocka_unit_test(small_kinds_there_and_back),
+        cmocka_unit_test(every_flip_and_cut_is_seen),
+        cmocka_unit_test(newer_records_are_read),
+        cmocka_unit_test(lengths_inside_are_checked),
+        cmocka_unit_test(keys_are_strict),
         cmocka_unit_test(checksum_is_fixed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

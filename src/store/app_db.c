@@ -4,8 +4,9 @@
 #define APP_COLS                                                                                   \
     "id, name, user_id, force_https, sticky_session, router_logs, domains_max, created_at_ms, "    \
     "updated_at_ms"
-#define APP_TYPES     "tttiiiiii"
-#define UPSTREAM_COLS "id, address, weight"
+#define APP_TYPES      "tttiiiiii"
+#define UPSTREAM_COLS  "id, address, weight, drain"
+#define UPSTREAM_TYPES "ttii"
 
 enum {
     INSERT,
@@ -24,6 +25,8 @@ enum {
     UPSTREAM_DROP,
     UPSTREAMS_DROP,
     UPSTREAM_PUT,
+    UPSTREAM_FIND,
+    UPSTREAM_UPDATE,
 };
 
 #define FIND_SQL                                                                                   \
@@ -91,7 +94,7 @@ static const struct pst_stmt stmts[] = {
                    .sql = "SELECT " UPSTREAM_COLS " FROM upstreams WHERE app_id = $1 "
                           "ORDER BY pos, id",
                    .args = "t",
-                   .cols = "tti"},
+                   .cols = UPSTREAM_TYPES},
     [UPSTREAM_DROP] = {.name = "upstream.drop",
                        .sql = "DELETE FROM upstreams WHERE app_id = $1 AND address = $2",
                        .args = "tt",
@@ -101,11 +104,22 @@ static const struct pst_stmt stmts[] = {
                         .args = "t",
                         .cols = ""},
     [UPSTREAM_PUT] = {.name = "upstream.put",
-                      .sql = "INSERT INTO upstreams (id, app_id, pos, address, weight) "
-                             "VALUES ($1, $2, $3, $4, $5) ON CONFLICT (app_id, address) "
-                             "DO UPDATE SET pos = excluded.pos, weight = excluded.weight",
-                      .args = "ttiti",
+                      .sql = "INSERT INTO upstreams (id, app_id, pos, address, weight, drain) "
+                             "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (app_id, address) "
+                             "DO UPDATE SET pos = excluded.pos, weight = excluded.weight, "
+                             "drain = excluded.drain",
+                      .args = "ttitii",
                       .cols = ""},
+    [UPSTREAM_FIND] = {.name = "upstream.find",
+                       .sql = "SELECT " UPSTREAM_COLS " FROM upstreams WHERE app_id = $1 "
+                              "AND (id = $2 OR address = $2)",
+                       .args = "tt",
+                       .cols = UPSTREAM_TYPES},
+    [UPSTREAM_UPDATE] = {.name = "upstream.update",
+                         .sql = "UPDATE upstreams SET weight = $1, drain = $2 "
+                                "WHERE app_id = $3 AND id = $4",
+                         .args = "iitt",
+                         .cols = ""},
 };
 PST_STORE_SQL(app);
 
@@ -287,8 +301,38 @@ int pst_upstreams_set(struct pst_tx *tx, const char *app_id, const struct pst_up
         char id[PST_ID_SIZE] = "";
         pst_record_new(tx, id, NULL);
         rc = pst_db_exec(tx->db, &stmts[UPSTREAM_PUT], NULL, err, pst_t(id), pst_t(app_id),
-                         pst_i((int64_t)k), pst_t(list[k].address), pst_i(list[k].weight));
+                         pst_i((int64_t)k), pst_t(list[k].address), pst_i(list[k].weight),
+                         pst_i(list[k].drain));
     }
+    return rc == PST_OK ? pst_touch(tx, "app", app_id, false, err) : rc;
+}
+
+static int read_upstream(const struct pst_rows *rows, struct pst_upstream *ret, struct pst_err *err)
+{
+    struct pst_reader r = {.rows = rows, .err = err};
+
+    *ret = (struct pst_upstream){0};
+    pst_read_text(&r, ret->id);
+    pst_read_text(&r, ret->address);
+    ret->weight = pst_read_i(&r);
+    ret->drain = pst_read_flag(&r);
+    return pst_reader_end(&r, "an upstream");
+}
+
+int pst_upstream_find(struct pst_tx *tx, const char *app_id, const char *id_or_address,
+                      struct pst_upstream *ret, struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_one(tx, &stmts[UPSTREAM_FIND], &rows, err, pst_t(app_id), pst_t(id_or_address));
+    return rc == PST_OK ? read_upstream(rows, ret, err) : rc;
+}
+
+int pst_upstream_update(struct pst_tx *tx, const char *app_id, const struct pst_upstream *u,
+                        struct pst_err *err)
+{
+    int rc = pst_change(tx, &stmts[UPSTREAM_UPDATE], PST_NOTFOUND, err, pst_i(u->weight),
+                        pst_i(u->drain), pst_t(app_id), pst_t(u->id));
     return rc == PST_OK ? pst_touch(tx, "app", app_id, false, err) : rc;
 }
 
@@ -300,12 +344,8 @@ int pst_upstream_each(struct pst_tx *tx, const char *app_id,
 
     int rc = pst_db_query(tx->db, &stmts[UPSTREAMS], &rows, err, pst_t(app_id));
     while (rc == PST_OK && pst_rows_next(rows)) {
-        struct pst_upstream u = {0};
-        struct pst_reader r = {.rows = rows, .err = err};
-        pst_read_text(&r, u.id);
-        pst_read_text(&r, u.address);
-        u.weight = pst_read_i(&r);
-        rc = pst_reader_end(&r, "an upstream");
+        struct pst_upstream u;
+        rc = read_upstream(rows, &u, err);
         if (rc == PST_OK)
             rc = fn(&u, arg);
     }

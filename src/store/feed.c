@@ -112,7 +112,8 @@ static int add_upstream(const struct pst_upstream *u, void *arg)
     member_text(list->to, "id", u->id);
     pst_buf_char(list->to, ',');
     member_text(list->to, "address", u->address);
-    pst_buf_printf(list->to, ",\"weight\":%" PRId64 "}", u->weight);
+    pst_buf_printf(list->to, ",\"weight\":%" PRId64 ",\"drain\":%s}", u->weight,
+                   u->drain ? "true" : "false");
     return 0;
 }
 

@@ -426,7 +426,7 @@ static int put_small_things(struct pst_tx *tx, void *arg, struct pst_err *err)
     if (rc == PST_OK)
         rc = pst_touch(tx, "meta", "thumbprint", false, err);
     const struct pst_upstream up[] = {{.address = "127.0.0.1:3000", .weight = 1},
-                                      {.address = "[::1]:3001", .weight = 9}};
+                                      {.address = "[::1]:3001", .weight = 9, .drain = true}};
     return rc == PST_OK ? pst_upstreams_set(tx, f->app.id, up, 2, err) : rc;
 }
 
@@ -453,11 +453,14 @@ static void the_other_kinds(void **state)
     assert_int_equal(secret.len, 32);
     assert_string_equal((const char *)secret.data, "probe key");
 
+    bool drain;
     const struct pst_json *app = value(&p, "app", f->app.id);
     const struct pst_json *ups = pst_json_get(app, "upstreams");
     assert_string_equal(pst_json_get_text(app, "name"), "my-app");
     assert_int_equal(pst_json_len(ups), 2);
     assert_string_equal(pst_json_get_text(pst_json_at(ups, 1), "address"), "[::1]:3001");
+    assert_true(pst_json_get_bool(pst_json_at(ups, 0), "drain", &drain) && !drain);
+    assert_true(pst_json_get_bool(pst_json_at(ups, 1), "drain", &drain) && drain);
 
     const struct pst_json *objects = pst_json_get(p.json, "objects");
     int tickets = 0;

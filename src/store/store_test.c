@@ -226,6 +226,28 @@ TX(upstreams)
     return PST_OK;
 }
 
+TX(drain_one)
+{
+    struct fixture *f = arg;
+    struct pst_upstream u, again, list[3] = {0};
+
+    want_int(pst_upstream_find(tx, f->app.id, "[::1]:2", &u, err), PST_OK);
+    want(!u.drain);
+    u.drain = true;
+    u.weight = 7;
+    want_int(pst_upstream_update(tx, f->app.id, &u, err), PST_OK);
+    want_int(pst_upstream_find(tx, f->app.id, u.id, &again, err), PST_OK);
+    want_text(again.address, "[::1]:2");
+    want(again.drain);
+    want_int(again.weight, 7);
+    want_int(pst_upstream_find(tx, f->app.id, "127.0.0.1:1", &again, err), PST_NOTFOUND);
+    want_int(pst_upstream_find(tx, "other", u.id, &again, err), PST_NOTFOUND);
+    want_int(pst_upstream_update(tx, "other", &u, err), PST_NOTFOUND);
+    want_int(pst_upstream_each(tx, f->app.id, note_upstream, list, err), PST_OK);
+    want(list[0].drain && !list[1].drain);
+    return PST_OK;
+}
+
 static void equal_upstreams_keep_their_ids(void **state)
 {
     struct fixture *f = *state;
@@ -233,6 +255,7 @@ static void equal_upstreams_keep_their_ids(void **state)
 
     snprintf(wanted, sizeof wanted, "app/%s ", f->app.id);
     assert_told(f, commit(f, upstreams, f), wanted);
+    assert_told(f, commit(f, drain_one, f), wanted);
 }
 
 TX(apps)

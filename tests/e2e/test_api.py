@@ -327,6 +327,7 @@ def test_strangers_objects_are_absent(api):
             ("DELETE", f"/v1/apps/{app['id']}?current_name={app['name']}", None),
             ("GET", f"/v1/apps/{app['id']}/upstreams", None),
             ("PUT", f"/v1/apps/{app['id']}/upstreams", {"upstreams": []}),
+            ("PATCH", f"/v1/apps/{app['id']}/upstreams/127.0.0.1:80", {"upstream": {"drain": True}}),
             ("GET", f"/v1/apps/{app['id']}/domains", None),
             ("POST", f"/v1/apps/{app['id']}/domains", {"domain": {"name": "a.example.com"}}),
             ("GET", f"/v1/apps/{app['id']}/events", None),
@@ -383,6 +384,49 @@ def test_upstreams(api):
     assert answer.json["upstreams"][0]["id"] == ids["127.0.0.1:3000"]
     assert api.call("GET", f"/v1/apps/{app['id']}", user="olga").json["app"]["status"] == "running"
     assert api.call("PUT", path, {"upstreams": []}, user="olga").json == {"upstreams": []}
+
+
+def test_draining_an_upstream(api):
+    app = new_app(api)
+    path = f"/v1/apps/{app['id']}/upstreams"
+    listed = api.call("PUT", path, {"upstreams": [
+        {"address": "10.20.0.1:80"}, {"address": "[fd00:20::1]:80", "drain": True}]}, user="alice")
+    one, two = listed.json["upstreams"]
+    assert (one["drain"], two["drain"]) == (False, True)
+
+    def patch(which, body, user="alice"):
+        return api.call("PATCH", f"{path}/{which}", {"upstream": body}, user=user)
+
+    def status():
+        return api.call("GET", f"/v1/apps/{app['id']}", user="alice").json["app"]["status"]
+
+    assert status() == "running"
+    answer = patch(one["id"], {"drain": True})
+    assert answer.status == 200 and answer.json == {"upstream": {**one, "drain": True}}
+    assert status() == "stopped"
+    # By address in any spelling, encoded or not; what is not given stays.
+    answer = patch("%5BFD00:20:0::1%5D%3A80", {"weight": 9, "drain": False,
+                                               "address": "[fd00:20::1]:80"})
+    assert answer.json == {"upstream": {**two, "weight": 9, "drain": False}}
+    assert patch("10.20.0.1:80", {"weight": 2}).json["upstream"]["drain"] is True
+    listed = api.call("GET", path, user="alice").json["upstreams"]
+    assert [(u["weight"], u["drain"]) for u in listed] == [(2, True), (9, False)]
+    before = len(api.call("GET", f"/v1/apps/{app['id']}/events", user="alice").json["events"])
+    assert patch(one["id"], {"drain": True}).status == 200      # nothing to do, nothing told
+    events = api.call("GET", f"/v1/apps/{app['id']}/events", user="alice").json["events"]
+    assert len(events) == before
+    for body, field in (({"weight": 0}, "weight"), ({"weight": 101}, "weight"),
+                        ({"drain": 1}, "drain"), ({"drain": None}, "drain"),
+                        ({"address": "10.20.0.2:80"}, "address"), (None, "upstream"),
+                        ([], "upstream")):
+        answer = patch(one["id"], body)
+        assert answer.status == 422 and list(answer.json["errors"]) == [field], (body, answer)
+    for which in ("nobody", "10.20.0.9:80", "x" * 300):
+        assert patch(which, {"drain": True}).json == {"resource": "upstream", "error": "not found"}
+    assert patch(one["id"], {"drain": True}, user="rita").status == 403
+    # A new list says anew which drain.
+    again = api.call("PUT", path, {"upstreams": [{"address": "10.20.0.1:80"}]}, user="alice").json
+    assert again["upstreams"] == [{**one, "weight": 1, "drain": False}]
 
 
 @pytest.mark.parametrize("address", [

@@ -162,7 +162,15 @@ def test_upstreams(api):
     rows = sorted(line.split("\t")[:2] for line in
                   api.cli("upstreams", "-a", app).stdout.splitlines())
     assert rows == [["127.0.0.1:3000", "5"], ["[::1]:3000", "1"]]
+    # The tenant may not choose the operator's addresses, but which of them get requests.
     assert api.cli("-a", app, "upstreams-set", "127.0.0.1:3000").returncode == 1
+    done = api.cli("-a", app, "upstreams-drain", "127.0.0.1:3000", "[::1]:3000")
+    assert [line.split("\t")[2] for line in done.stdout.splitlines()] == ["yes", "yes"]
+    done = api.cli("-a", app, "upstreams-drain", "--disable", "[::1]:3000")
+    assert sorted(line.split("\t")[:3] for line in done.stdout.splitlines()) == \
+        [["127.0.0.1:3000", "5", "yes"], ["[::1]:3000", "1", "no"]]
+    assert api.cli("-a", app, "upstreams-drain", "127.0.0.1:1").returncode == 1
+    assert api.cli("-a", app, "upstreams-drain", "-e", "-d", "[::1]:3000").returncode == 2
     assert api.cli("-a", app, "upstreams-set", "127.0.0.1:3000=x", user="olga").returncode == 2
     assert api.cli("-a", app, "upstreams-set", user="olga").stdout == ""
 

@@ -411,6 +411,46 @@ def test_several_upstreams_by_weight(make_edge, backends):
     assert edge.get("a.test")[0] == 200
 
 
+def upgraded(sock):
+    sock.sendall(b"GET /ws HTTP/1.1\r\nHost: a.test\r\nUpgrade: WebSocket\r\n"
+                 b"Connection: Upgrade\r\n\r\n")
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += sock.recv(1000)
+    assert head.startswith(b"HTTP/1.1 101 ")
+
+
+def test_a_draining_upstream_ends_what_it_has(make_edge, backends):
+    edge, one, two = make_edge(), backends("one"), backends("two")
+    routed(edge, one)
+    with edge.connect("a.test") as ws, edge.connect("a.test") as s:
+        upgraded(ws)
+        s.sendall(b"GET /stream HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        got = b""
+        while b"first" not in got:
+            got += s.recv(1000)
+        edge.replica.batch(("app", "app1", "GEN", "my-app", f"u1={one.address}=1=drain",
+                            f"u2={two.address}=1"))
+        said = [json.loads(edge.get("a.test")[2])["backend"] for _ in range(10)]
+        assert said == ["two"] * 10
+        # All of them drain: no new request anywhere.
+        edge.replica.batch(("app", "app1", "GEN", "my-app", f"u1={one.address}=1=drain",
+                            f"u2={two.address}=1=drain"))
+        status, headers, _ = edge.get("a.test")
+        assert (status, headers["X-Postern-Error"]) == (503, "no-upstream")
+        # What was under way ends where it began.
+        ws.sendall(b"still")
+        assert ws.recv(1000) == b"echo:still"
+        one.seen.set()
+        while b"0\r\n\r\n" not in got:
+            part = s.recv(1000)
+            assert part, got
+            got += part
+        assert b"second" in got
+    edge.replica.batch(("app", "app1", "GEN", "my-app", f"u1={one.address}=1"))
+    assert json.loads(edge.get("a.test")[2])["backend"] == "one"
+
+
 def test_connections_to_upstreams_are_kept(make_edge, backends):
     edge, b, other = make_edge(), backends("one"), backends("two")
     routed(edge, b, ("app", "app2", "GEN", "other", f"u1={b.address}=1"),
@@ -477,12 +517,7 @@ def test_websocket(make_edge, backends):
     edge, b = make_edge(), backends("one")
     routed(edge, b)
     with edge.connect("a.test") as s:
-        s.sendall(b"GET /ws HTTP/1.1\r\nHost: a.test\r\nUpgrade: WebSocket\r\n"
-                  b"Connection: Upgrade\r\n\r\n")
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += s.recv(1000)
-        assert head.startswith(b"HTTP/1.1 101 ")
+        upgraded(s)
         for word in (b"hello", b"again"):
             s.sendall(word)
             assert s.recv(1000) == b"echo:" + word

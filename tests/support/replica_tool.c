@@ -128,7 +128,9 @@ static int do_app(struct tool *t)
         char *rest = t->word[i];
         (void)pst_str_copy(u->id, sizeof u->id, strsep(&rest, "="));
         (void)pst_str_copy(u->address, sizeof u->address, rest ? strsep(&rest, "=") : "");
-        u->weight = (uint16_t)(rest ? number(rest) : 1);
+        const char *weight = rest ? strsep(&rest, "=") : NULL;
+        u->weight = (uint16_t)(weight ? number(weight) : 1);
+        u->drain = rest && pst_streq(rest, "drain");
     }
     return pst_replica_put_app(t->r, word(t, 1), (uint64_t)number(word(t, 2)), &v, &t->err);
 }

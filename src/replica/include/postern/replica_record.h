@@ -133,6 +133,7 @@ struct pst_replica_upstream {
     char id[PST_REPLICA_ID_MAX + 1];
     char address[PST_REPLICA_ADDRESS_MAX + 1]; /* literal: "192.0.2.1:3000", "[2001:db8::1]:3000" */
     uint16_t weight;                           /* 0 is taken as 1 */
+    bool drain;                                /* gets no new requests */
 };
 
 struct pst_replica_app {

@@ -168,6 +168,7 @@ struct pst_upstream {
     char id[PST_ID_SIZE];
     char address[PST_WORD_SIZE]; /* literal "ip:port" or "[ip6]:port" */
     int64_t weight;              /* 1 to 100 */
+    bool drain;                  /* gets no new requests; those under way end undisturbed */
 };
 
 /* Insert also makes the app's platform name.  PST_CONFLICT: name taken. */
@@ -196,6 +197,12 @@ int pst_app_favourite_set(struct pst_tx *tx, const char *app_id, const char *dom
 /* Replaces the app's list; equal addresses keep their ids. */
 int pst_upstreams_set(struct pst_tx *tx, const char *app_id, const struct pst_upstream *list,
                       size_t n, struct pst_err *err);
+/* One of an app's, by id or address.  PST_NOTFOUND. */
+int pst_upstream_find(struct pst_tx *tx, const char *app_id, const char *id_or_address,
+                      struct pst_upstream *ret, struct pst_err *err);
+/* Stores its weight and whether it drains.  PST_NOTFOUND. */
+int pst_upstream_update(struct pst_tx *tx, const char *app_id, const struct pst_upstream *u,
+                        struct pst_err *err);
 int pst_upstream_each(struct pst_tx *tx, const char *app_id,
                       int (*fn)(const struct pst_upstream *u, void *arg), void *arg,
                       struct pst_err *err);
