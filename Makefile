@@ -24,7 +24,7 @@ test: deps ## install, build with ASan and UBSan, run all tests; ends with "N pa
 test-long: deps ## what takes longer: fuzzers for 10 minutes each, clang build
 	scripts/run-tests --long
 
-test-clients: all ## run public clients (npm scalingo, clever-tools, curl, Scalingo's CLI) against the API
+test-clients: all ## run public clients (npm scalingo, clever-tools, curl, Scalingo's CLI, Terraform) against the API
 	POSTERN_BUILD=$(BUILD)/release scripts/test-clients
 
 demo: deps all ## see a domain go from added to HTTPS, on real parts (DEMO_ONCE=1: end by itself)
