@@ -31,6 +31,7 @@ _postern_commands() {
         'csr-remove:Forget a certificate request and its key.'
         'domains-remove:Remove a domain from an app.'
         'domains-explain:Tell why a domain is in its state, and what to do.'
+        'domains-proof:Show the DNS record that proves that a name is yours.'
         'domains-retry:Try at once again to get a domain'\''s certificate.'
         'set-canonical-domain:Send visitors of the app'\''s other domains to this one.'
         'unset-canonical-domain:Have no canonical domain any more.'
@@ -136,7 +137,8 @@ _postern() {
             '--canonical[Send visitors of the app'\''s other domains to this one.]' \
             '--cert[The certificate, with its intermediates.]:FILE:' \
             '--key[Its private key.]:FILE:' \
-            '--passphrase[What opens an encrypted key; better set POSTERN_PASSPHRASE, which other users do not see.]:TEXT:' ;;
+            '--passphrase[What opens an encrypted key; better set POSTERN_PASSPHRASE, which other users do not see.]:TEXT:' \
+            '--skip-proof[Ask for no proof that it is the app'\''s owner'\''s (operators only).]' ;;
     domains-ssl)
         _arguments \
             '--app[The app to work on, by name or id.]:NAME:' \

@@ -49,6 +49,7 @@ enum cli_flag {
     FLAG_UNIT,
     FLAG_COMMON_NAME,
     FLAG_EMAIL,
+    FLAG_SKIP_PROOF,
     FLAG__COUNT
 };
 /* A set of flags. */
@@ -92,8 +93,8 @@ cli_run cli_rename, cli_restart, cli_sticky_session, cli_router_logs, cli_domain
 cli_run cli_tokens, cli_tokens_create, cli_tokens_renew, cli_tokens_revoke;
 cli_run cli_users, cli_users_add, cli_users_remove, cli_ledger;
 cli_run cli_upstreams, cli_upstreams_set, cli_upstreams_drain;
-cli_run cli_domains, cli_domains_add, cli_domains_remove, cli_domains_explain, cli_set_canonical,
-    cli_unset_canonical;
+cli_run cli_domains, cli_domains_add, cli_domains_remove, cli_domains_explain, cli_domains_proof,
+    cli_set_canonical, cli_unset_canonical;
 cli_run cli_domains_ssl, cli_csr, cli_csrs, cli_csr_remove;
 cli_run cli_certs_check, cli_certs_show, cli_certs_convert;
 cli_run cli_events, cli_edges, cli_edges_remove, cli_edges_enrol_token;

@@ -43,6 +43,8 @@ const struct cli_flag_row cli_flags[FLAG__COUNT] = {
     [FLAG_UNIT] = {"unit", 0, "NAME", NULL, "Part of the organization."},
     [FLAG_COMMON_NAME] = {"common-name", 0, "NAME", NULL, "Common name; at first the domain."},
     [FLAG_EMAIL] = {"email", 0, "ADDRESS", NULL, "Mail address."},
+    [FLAG_SKIP_PROOF] = {"skip-proof", 0, NULL, NULL,
+                         "Ask for no proof that it is the app's owner's (operators only)."},
 };
 
 const cli_flag_set cli_common_flags = BIT(APP) | BIT(JSON) | BIT(REGION) | BIT(URL) | BIT(HELP);
@@ -105,11 +107,13 @@ const struct cli_command cli_commands[] = {
      "make by hand."},
     {"domains-add", "NAME", 1, 1,
      BIT(CERT) | BIT(KEY) | BIT(PASSPHRASE) | BIT(NO_LETSENCRYPT) | BIT(CANONICAL) | BIT(WAIT) |
-         BIT(TIMEOUT),
+         BIT(TIMEOUT) | BIT(SKIP_PROOF),
      true, cli_domains_add, "Add a domain to an app.",
      "A certificate is got as soon as its DNS records point to the platform. With --cert and --key "
      "your own is served at once, and the other stands by. With --wait, each step is told until "
-     "it is served; what only a person can mend ends the wait with status 1."},
+     "it is served; what only a person can mend ends the wait with status 1. "
+     "A name that another account holds or gave up lately is refused with the DNS record that "
+     "proves it yours; make it and add the name again."},
     {"domains-ssl", "NAME [disable]", 1, 2,
      BIT(CERT) | BIT(KEY) | BIT(PASSPHRASE) | BIT(LETSENCRYPT) | BIT(NO_LETSENCRYPT), true,
      cli_domains_ssl, "Serve a certificate of your own for a domain, or no longer.",
@@ -132,6 +136,11 @@ const struct cli_command cli_commands[] = {
      "Tell why a domain is in its state, and what to do.",
      "Shows the reason, the DNS record to make or change, what was seen, when the next try is, "
      "the attempts so far, and which certificate the edges serve and why."},
+    {"domains-proof", "NAME", 1, 1, 0, true, cli_domains_proof,
+     "Show the DNS record that proves that a name is yours.",
+     "It is needed only for a name that another account holds or gave up lately, or that shares a "
+     "wildcard with one. Status 0: the name can be added, 1: the record is needed and not there. "
+     "Nothing is changed."},
     {"domains-retry", "NAME", 1, 1, 0, true, cli_domains_retry,
      "Try at once again to get a domain's certificate.",
      "Once in 12 minutes for a name: more could use up what the CA allows."},

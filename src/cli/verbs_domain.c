@@ -152,6 +152,7 @@ int cli_domains_add(struct cli *c)
     if (status != PST_EXIT_OK)
         return status;
     bool ok = pst_json_set_text(domain, "name", c->args[0]) &&
+              (!c->flags[FLAG_SKIP_PROOF] || pst_json_set_bool(domain, "skip_proof", true)) &&
               (!c->flags[FLAG_NO_LETSENCRYPT] ||
                pst_json_set_bool(domain, "letsencrypt_enabled", false)) &&
               (!c->flags[FLAG_CANONICAL] || pst_json_set_bool(domain, "canonical", true)) &&
@@ -209,6 +210,46 @@ int cli_domains_explain(struct cli *c)
     cli_explain_text(&text, pst_json_get(a.json, "explain"));
     fputs(pst_buf_cstr(&text), stdout);
     return PST_EXIT_OK;
+}
+
+/* The record at the name, and the one that is good for all of its zone. */
+static void print_records(const struct pst_json *list)
+{
+    for (size_t i = 0; i < pst_json_len(list); i++) {
+        const struct pst_json *r = pst_json_at(list, i);
+        if (i)
+            cli_line("or, for all names of that domain at once,");
+        cli_line("  %s. %s \"%s\"", cli_text(r, "name"), cli_text(r, "type"), cli_text(r, "value"));
+    }
+}
+
+int cli_domains_proof(struct cli *c)
+{
+    auto_answer struct cli_answer a = {0};
+    char app[PART_SIZE], name[PART_SIZE];
+    bool needed = false, seen = false;
+
+    int status =
+        cli_ask(c, "GET", NULL, &a, "/v1/apps/%s/domains/%s/proof",
+                cli_encode(app, sizeof app, c->app), cli_encode(name, sizeof name, c->args[0]));
+    if (status != PST_EXIT_OK)
+        return status;
+    const struct pst_json *proof = pst_json_get(a.json, "proof");
+    const char *evidence = pst_json_get_text(proof, "evidence");
+    pst_json_get_bool(proof, "needed", &needed);
+    pst_json_get_bool(proof, "seen", &seen);
+    status = needed && !seen ? PST_EXIT_FAILED : PST_EXIT_OK;
+    if (cli_print_json(c, a.json))
+        return status;
+    cli_line("For %s %s", c->args[0],
+             needed ? "this record proves that it is yours:"
+                    : "no proof is needed now; this record would be one:");
+    print_records(pst_json_get(proof, "records"));
+    if (seen)
+        cli_line("It is there.%s", needed ? "  Take the name with: postern domains-add" : "");
+    else
+        cli_line("It is not there yet%s%s.", evidence ? ": " : "", evidence ? evidence : "");
+    return status;
 }
 
 /* ---- the canonical domain ---- */

@@ -441,3 +441,27 @@ def test_a_silent_dns_holds_up_only_who_asks():
                     assert "TIMEOUT" in g.json["proof"]["evidence"]
         finally:
             api.close()
+
+
+# ---- the command line ----
+
+def test_the_command_line(api, dns):
+    added(api, "alice", "www.cli.test")
+    run = lambda *args, user="bob": api.cli(*args, "--app", "bobs-app", user=user)
+    no = run("domains-add", "www.cli.test")
+    assert no.returncode == 1 and "name has already been taken; if it is yours" in no.stderr
+    asked = run("domains-proof", "www.cli.test")
+    assert asked.returncode == 1 and "not there yet" in asked.stdout
+    record = api.call("GET", "/v1/apps/bobs-app/domains/www.cli.test/proof",
+                      user="bob").json["proof"]["records"][0]
+    assert f'{record["name"]}. TXT "{record["value"]}"' in asked.stdout
+    prove(dns, record)
+    seen = run("domains-proof", "www.cli.test")
+    assert seen.returncode == 0 and "domains-add" in seen.stdout
+    assert '"seen":true' in run("domains-proof", "www.cli.test", "--json").stdout.replace(" ", "")
+    assert run("domains-add", "www.cli.test").returncode == 0
+    free = run("domains-proof", "free.cli.test")
+    assert free.returncode == 0 and "no proof is needed" in free.stdout
+    added(api, "alice", "op.cli.test")
+    assert "only an operator" in run("domains-add", "--skip-proof", "op.cli.test").stderr
+    assert run("domains-add", "--skip-proof", "op.cli.test", user="olga").returncode == 0
