@@ -7,6 +7,7 @@
 #include <postern/conf.h>
 
 #include "api_internal.h"
+#include "claims.h"
 #include "upstream_address.h"
 
 /* ---- targets ---- */
@@ -278,6 +279,32 @@ static void tokens_are_random_and_stored_as_hashes(void **state)
     assert_int_equal(strlen(hash), 64);
 }
 
+/* ---- proofs ---- */
+
+/* HMAC-SHA256 of "name proof 1\n<tenant>\n<name>", its first 20 bytes: the values stand in the DNS
+ * of tenants, so they must never change. */
+static void a_proof_is_for_one_tenant_and_one_name(void **state)
+{
+    static const char alice[] = "0123456789abcdef01234567", bob[] = "0123456789abcdef01234568";
+    auto_secret struct pst_secret key = {0}, other = {0};
+    char one[PST_PROOF_VALUE_SIZE], two[PST_PROOF_VALUE_SIZE];
+    struct pst_err err = {0};
+    int rc;
+
+    (void)state;
+    assert_ok(pst_secret_set(&key, "0123456789abcdef0123456789abcdef", 32, &err), err);
+    assert_ok(pst_secret_set(&other, "0123456789abcdef0123456789abcdeF", 32, &err), err);
+    assert_ok(pst_proof_value(&key, alice, "example.com", one, &err), err);
+    assert_string_equal(one, "postern-proof=003c3c254429475d02ead8a172021b3f73b443c3");
+    assert_ok(pst_proof_value(&key, bob, "example.com", two, &err), err);
+    assert_string_not_equal(one, two);
+    assert_ok(pst_proof_value(&key, alice, "www.example.com", two, &err), err);
+    assert_string_not_equal(one, two);
+    assert_ok(pst_proof_value(&other, alice, "example.com", two, &err), err);
+    assert_string_not_equal(one, two);
+    assert_survives_no_memory(rc, rc = pst_proof_value(&key, alice, "example.com", two, &err));
+}
+
 /* ---- failed logins ---- */
 
 static void failures_are_counted_by_address(void **state)
@@ -411,6 +438,7 @@ int main(void)
         SESSION(sessions_survive_no_memory),
         cmocka_unit_test(the_authorization_field),
         cmocka_unit_test(tokens_are_random_and_stored_as_hashes),
+        cmocka_unit_test(a_proof_is_for_one_tenant_and_one_name),
         cmocka_unit_test(failures_are_counted_by_address),
         cmocka_unit_test(ipv6_counts_by_network),
         cmocka_unit_test(more_addresses_than_places),

@@ -68,11 +68,12 @@ static const struct detail {
     {PST_GET, V1_APP "/domains", 0, "domains", NULL},
     {PST_POST, V1_APP "/domains", 0, "domain",
      ROOTED("domain", "\"name\":" TEXT ",\"canonical\":" FLAG ",\"letsencrypt_enabled\":" FLAG
-                      ",\"tlscert\":" TEXT ",\"tlskey\":" TEXT)},
+                      ",\"skip_proof\":" FLAG ",\"tlscert\":" TEXT ",\"tlskey\":" TEXT)},
     {PST_GET, V1_APP "/domains/:id", 0, "domain", NULL},
     {PST_PATCH, V1_APP "/domains/:id", 0, "domain",
      ROOTED("domain", "\"canonical\":" FLAG ",\"letsencrypt_enabled\":" FLAG ",\"tlscert\":" TEXT
                       ",\"tlskey\":" TEXT)},
+    {PST_GET, V1_APP "/domains/:id/proof", 0, "proof", NULL},
     {PST_POST, V1_APP "/domains/:id/retry", 202, "next_try_at", NULL},
     {PST_GET, "/v1/dns_providers", 0, "dns_providers", NULL},
     {PST_GET, "/v1/ledger", 0, "ledger", NULL},

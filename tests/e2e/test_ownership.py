@@ -105,6 +105,9 @@ def test_a_held_name_is_taken_over_with_a_proof(api, dns):
     told = next(e for e in events(api, "alice") if e["kind"] == "domain.lost")
     assert told["actor"] == "system" and told["domain_id"] == lost and not told["request_id"]
     assert "bob" not in str(events(api, "alice")) and "alice" not in str(events(api, "bob"))
+    with sqlite3.connect(f"{api.dir}/postern.db", timeout=20) as db:
+        assert db.execute("SELECT count(*) FROM orders WHERE domain_id = ? AND ended_at_ms = 0",
+                          (lost,)).fetchone() == (0,)
     # Whoever lost it needs a proof now.
     refused(add(api, "alice", "www.held.test"), taken=True)
 
