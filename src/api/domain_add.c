@@ -16,6 +16,8 @@ void pst_domain_first_phase(struct pst_domain *d, int64_t now_ms)
 {
     d->problem[0] = d->reason[0] = d->evidence[0] = d->record[0] = '\0';
     d->next_try_at_ms = d->due_at_ms = d->failures = 0;
+    d->acme_dns_fqdn[0] = d->acme_dns_value[0] = d->acme_dns_error[0] = '\0';
+    d->acme_dns_until = 0;
     d->phase = d->wildcard ? PST_PHASE_WORK : PST_PHASE_DNS;
     if (!d->acme_enabled)
         return;

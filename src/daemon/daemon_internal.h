@@ -8,6 +8,7 @@
 #include <postern/base.h>
 #include <postern/conf.h>
 #include <postern/crypto.h>
+#include <postern/dns.h>
 #include <postern/store.h>
 #include <postern/watch.h>
 
@@ -30,7 +31,8 @@ struct daemon {
     struct pst_resolver *resolver;
     struct pst_resolver *proofs; /* keeps nothing: what proves a name must be there now */
     struct pst_http *http;
-    struct pst_http *aia; /* behind the gate; NULL: uploads.aia is off */
+    struct pst_http *aia;         /* behind the gate; NULL: uploads.aia is off */
+    struct pst_dns_env providers; /* of tenants' DNS */
     struct pst_acme_ca *ca;
     struct pst_order_env *orders;
     struct pst_watch *watch;
@@ -117,6 +119,15 @@ int pst_daemon_dns_rewatch(void *daemon, struct pst_err *err);
 /* Start or stop watching a domain by what the database says of it. */
 void pst_daemon_dns_follow(void *daemon, const char *domain_id, const char *ascii);
 void pst_daemon_dns_forget(void *daemon, const char *domain_id);
+
+/* ---- providers.c: the DNS providers of tenants ---- */
+
+/* What they share: clients, gate, locks. */
+int pst_daemon_providers_start(struct daemon *d, struct pst_err *err);
+void pst_daemon_providers_end(struct daemon *d);
+/* The operator's URLs instead of a provider's; NULL: none. */
+const char *pst_daemon_dns_base_url(void *daemon, const char *provider);
+const char *pst_daemon_dns_token_url(void *daemon, const char *provider);
 
 /* ---- run.c ---- */
 

@@ -208,32 +208,12 @@ static const char *from_environment(void *arg, const char *name)
     return getenv(name);
 }
 
-static const struct {
-    const char *provider;
-    enum pst_conf_id base_url;
-} base_urls[] = {
-    {"azure", PST_CONF_DNS_AZURE_BASE_URL},       {"cloudflare", PST_CONF_DNS_CLOUDFLARE_BASE_URL},
-    {"dnsimple", PST_CONF_DNS_DNSIMPLE_BASE_URL}, {"gandi", PST_CONF_DNS_GANDI_BASE_URL},
-    {"gandiv5", PST_CONF_DNS_GANDIV5_BASE_URL},   {"gcloud", PST_CONF_DNS_GCLOUD_BASE_URL},
-    {"godaddy", PST_CONF_DNS_GODADDY_BASE_URL},   {"ovh", PST_CONF_DNS_OVH_BASE_URL},
-    {"route53", PST_CONF_DNS_ROUTE53_BASE_URL},
-};
-
 /* What the flags do not say, the settings may. */
 static void fill_urls(struct dns_run *r, struct pst_dns_settings *s)
 {
-    const struct pst_conf *conf = r->d->conf;
-
-    s->base_url = r->cli->base_url;
-    s->token_url = r->cli->token_url;
-    for (size_t i = 0; !s->base_url && i < PST_ARRAY_N(base_urls); i++) {
-        if (pst_streq(s->provider, base_urls[i].provider))
-            s->base_url = pst_conf_text(conf, base_urls[i].base_url);
-    }
-    if (!s->token_url && pst_streq(s->provider, "azure"))
-        s->token_url = pst_conf_text(conf, PST_CONF_DNS_AZURE_TOKEN_URL);
-    if (!s->token_url && pst_streq(s->provider, "gcloud"))
-        s->token_url = pst_conf_text(conf, PST_CONF_DNS_GCLOUD_TOKEN_URL);
+    s->base_url = r->cli->base_url ? r->cli->base_url : pst_daemon_dns_base_url(r->d, s->provider);
+    s->token_url =
+        r->cli->token_url ? r->cli->token_url : pst_daemon_dns_token_url(r->d, s->provider);
 }
 
 static int open_provider(struct dns_run *r, struct pst_err *err)

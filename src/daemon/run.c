@@ -114,6 +114,13 @@ static int start_orders(struct daemon *d, struct pst_err *err)
         .live_ms = pst_conf_int(c, PST_CONF_EDGE_LIVE_TIMEOUT) * 1000,
         .probe_timeout_ms = PROBE_TIMEOUT_MS,
         .stopping = &d->stopping,
+        .dns = &d->providers,
+        .dns_resolver = pst_conf_text(c, PST_CONF_DNS_RESOLVER),
+        .dnsd_zone = pst_conf_text(c, PST_CONF_DNSD_ZONE),
+        .look_ms = pst_conf_int(c, PST_CONF_DNS_INTERVAL) * 1000,
+        .remove_max_s = pst_conf_int(c, PST_CONF_DNS_REMOVE_MAX),
+        .base_url = pst_daemon_dns_base_url,
+        .token_url = pst_daemon_dns_token_url,
         .watch = pst_daemon_dns_follow,
         .arg = d,
     };
@@ -151,6 +158,7 @@ static int start_sched(struct daemon *d, struct pst_err *err)
                                .orders = d->orders,
                                .clock = pst_clock_system(),
                                .workers = (int)pst_conf_int(d->conf, PST_CONF_ACME_WORKERS),
+                               .dns_workers = (int)pst_conf_int(d->conf, PST_CONF_DNS_WORKERS),
                                .jobs = jobs,
                                .jobs_n = PST_ARRAY_N(jobs)};
     struct pst_sched *sched = NULL;
@@ -206,6 +214,7 @@ static int start(struct daemon *d, struct pst_err *err)
         ensure_account,
         pst_daemon_dns_prepare,
         start_ca,
+        pst_daemon_providers_start,
         start_orders,
         pst_daemon_delegation_start,
         pst_daemon_dns_start,
@@ -241,6 +250,7 @@ static void stop(struct daemon *d)
     pst_daemon_delegation_stop(d);
     pst_daemon_dns_end(d); /* orders call the watch, so it outlives the workers */
     pst_order_env_free(d->orders);
+    pst_daemon_providers_end(d);
     pst_acme_ca_free(d->ca);
     pst_http_free(d->http);
 }

@@ -1,6 +1,8 @@
 /* begin.c - from a domain that is due to an order whose intent is stored: name, key, attempt. */
 #include <string.h>
 
+#include <postern/name.h>
+
 #include "order_internal.h"
 
 enum { BATCH_MAX = 64 };
@@ -55,7 +57,10 @@ static int insert_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     if (!d.acme_enabled || !d.due_at_ms || d.due_at_ms > pst_wall_ms(in->env->o.clock))
         return PST_DONE;
     rc = pst_order_insert(tx, &in->row, err);
-    return rc == PST_CONFLICT ? PST_DONE : rc;
+    if (rc != PST_OK || d.wildcard || pst_streq(d.acme_method, "http-01"))
+        return rc == PST_CONFLICT ? PST_DONE : rc;
+    pst_str_copy(d.acme_method, sizeof d.acme_method, "http-01");
+    return pst_domain_update(tx, &d, err);
 }
 
 static int fill(struct intent *in, struct pst_err *err)
@@ -69,7 +74,10 @@ static int fill(struct intent *in, struct pst_err *err)
     pst_id_new(env->o.rand, r->certificate_id);
     memcpy(r->domain_id, in->due->id, sizeof r->domain_id);
     memcpy(r->name, in->due->ascii, sizeof r->name);
-    pst_str_copy(r->state, sizeof r->state, pst_order_state_name(PST_ORDER_CHECKING));
+    enum pst_order_state first =
+        pst_name_is_wildcard(r->name) ? PST_ORDER_SURVEYING : PST_ORDER_CHECKING;
+    pst_str_copy(r->state, sizeof r->state, pst_order_state_name(first));
+    r->lane = pst_order_lane(first);
     r->attempt = in->due->attempt;
     r->run_at_ms = pst_wall_ms(env->o.clock);
     r->sealed.max = PST_SEAL_MAX;

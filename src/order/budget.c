@@ -29,9 +29,10 @@ struct take {
     char why[WHY_SIZE];
 };
 
+/* A CA counts a wildcard's failures with those of the name under the "*.". */
 static void failed_key(const struct pst_order *o, char to[KEY_SIZE])
 {
-    snprintf(to, KEY_SIZE, "%s/%s", o->row.account_id, o->row.name);
+    snprintf(to, KEY_SIZE, "%s/%s", o->row.account_id, pst_order_base(o->row.name));
 }
 
 static int fill(struct take *t, struct pst_err *err)

@@ -15,30 +15,54 @@
 #m, PST_JSON_INT, offsetof(struct order_data, m), 0                                        \
     }
 
-static const struct {
+struct member {
     const char *name;
     enum pst_json_type type;
     size_t offset;
     size_t size;
-} members[] = {
+};
+static const struct member members[] = {
     TEXT(authz_url), TEXT(challenge_url), TEXT(finalize_url), TEXT(certificate_url),
     TEXT(token),     INT(expires_at),     INT(polls),         INT(faults),
     INT(restarts),   INT(barrier_rev),    INT(barrier_at_ms),
 };
+/* Of wildcards; an order that an older version began has none of them. */
+static const struct member later[] = {
+    TEXT(dns_url), TEXT(persist_url), TEXT(target), TEXT(value),   TEXT(change),
+    INT(adds),     INT(shown),        INT(told_s),  INT(since_ms), INT(asked_at_ms),
+};
+
+static bool write_members(struct pst_json *j, const struct order_data *d, const struct member *m,
+                          size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const void *at = (const char *)d + m[i].offset;
+        bool ok = m[i].type == PST_JSON_TEXT ? pst_json_set_text(j, m[i].name, at)
+                                             : pst_json_set_int(j, m[i].name, *(const int64_t *)at);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
 
 int pst_order_data_write(const struct order_data *d, struct pst_buf *to, struct pst_err *err)
 {
     auto_(pst_json_free) struct pst_json *j = pst_json_object();
-    for (size_t i = 0; i < PST_ARRAY_N(members); i++) {
-        const void *at = (const char *)d + members[i].offset;
-        bool ok = members[i].type == PST_JSON_TEXT
-                      ? pst_json_set_text(j, members[i].name, at)
-                      : pst_json_set_int(j, members[i].name, *(const int64_t *)at);
-        if (!ok)
-            return pst_fail_nomem(err, "an order's data");
-    }
+
+    if (!write_members(j, d, members, PST_ARRAY_N(members)) ||
+        !write_members(j, d, later, PST_ARRAY_N(later)))
+        return pst_fail_nomem(err, "an order's data");
     int rc = pst_json_write(j, to, err);
     return rc < 0 ? pst_wrap(err, "writing an order's data") : rc;
+}
+
+static bool read_member(const struct pst_json *v, const struct member *m, struct order_data *d)
+{
+    void *at = (char *)d + m->offset;
+
+    if (m->type == PST_JSON_TEXT)
+        return v && pst_json_text(v) && pst_str_copy(at, m->size, pst_json_text(v));
+    return v && pst_json_int(v, at);
 }
 
 int pst_order_data_read(struct order_data *ret, const char *json, size_t len, struct pst_err *err)
@@ -49,14 +73,14 @@ int pst_order_data_read(struct order_data *ret, const char *json, size_t len, st
     if (pst_json_parse(&j, json, len, err) != PST_OK)
         return pst_fail(err, PST_EINTERNAL, "an order's data is not JSON");
     for (size_t i = 0; i < PST_ARRAY_N(members); i++) {
-        void *at = (char *)&d + members[i].offset;
-        const struct pst_json *v = pst_json_get(j, members[i].name);
-        bool ok = members[i].type == PST_JSON_TEXT
-                      ? v && pst_json_text(v) && pst_str_copy(at, members[i].size, pst_json_text(v))
-                      : v && pst_json_int(v, at);
-        if (!ok)
+        if (!read_member(pst_json_get(j, members[i].name), &members[i], &d))
             return pst_fail(err, PST_EINTERNAL, "an order's data has no usable %s",
                             members[i].name);
+    }
+    for (size_t i = 0; i < PST_ARRAY_N(later); i++) {
+        const struct pst_json *v = pst_json_get(j, later[i].name);
+        if (v && !read_member(v, &later[i], &d))
+            return pst_fail(err, PST_EINTERNAL, "an order's data has no usable %s", later[i].name);
     }
     *ret = d;
     return PST_OK;

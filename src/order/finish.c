@@ -10,8 +10,8 @@
 
 enum { DAY_S = 86400 };
 
-static int event(struct pst_tx *tx, struct pst_order *o, const struct pst_domain *d,
-                 const char *kind, const char *text, struct pst_err *err)
+int pst_finish_event(struct pst_tx *tx, const struct pst_domain *d, const char *kind,
+                     const char *text, struct pst_err *err)
 {
     struct pst_event e = {0};
     pst_str_copy(e.kind, sizeof e.kind, kind);
@@ -87,7 +87,27 @@ int pst_finish_failed(struct pst_tx *tx, struct pst_order *o, const struct pst_e
     if (rc < 0)
         return rc;
     snprintf(text, sizeof text, "attempt %" PRId64 " failed: %.340s", o->row.attempt, fault->text);
-    return event(tx, o, &d, "order.failed", text, err);
+    return pst_finish_event(tx, &d, "order.failed", text, err);
+}
+
+int pst_finish_asked(struct pst_tx *tx, struct pst_order *o, const struct pst_err *fault,
+                     const struct pst_order_decision *decision, struct pst_err *err)
+{
+    struct pst_domain d;
+
+    int rc = pst_domain_get(tx, o->row.domain_id, &d, err);
+    if (rc != PST_OK)
+        return rc < 0 ? rc : PST_OK;
+    bool told = d.phase == PST_PHASE_BLOCKED && pst_streq(d.problem, o->row.problem);
+    explain_failure(&d, fault, decision);
+    pst_str_copy(d.problem, sizeof d.problem, o->row.problem);
+    pst_str_copy(d.acme_dns_error, sizeof d.acme_dns_error, o->dns_error);
+    d.phase = PST_PHASE_BLOCKED;
+    d.next_try_at_ms = o->row.run_at_ms;
+    rc = pst_domain_update(tx, &d, err);
+    if (rc < 0 || told)
+        return rc;
+    return pst_finish_event(tx, &d, "domain.action-required", d.reason, err);
 }
 
 /* Spread by the certificate's own number, so that it is the same after a restart. */
@@ -124,7 +144,7 @@ int pst_finish_issued(struct pst_tx *tx, struct pst_order *o, struct pst_err *er
     if (rc < 0)
         return rc;
     snprintf(text, sizeof text, "certificate %s issued, valid until %s", o->issued.serial, until);
-    return event(tx, o, &d, "certificate.issued", text, err);
+    return pst_finish_event(tx, &d, "certificate.issued", text, err);
 }
 
 int pst_finish_served(struct pst_tx *tx, struct pst_order *o, bool on_top, struct pst_err *err)
@@ -151,12 +171,12 @@ int pst_finish_served(struct pst_tx *tx, struct pst_order *o, bool on_top, struc
     if (rc < 0)
         return rc;
     if (!on_top)
-        return event(tx, o, &d, "certificate.standby",
-                     "every edge has the certificate; the uploaded one is served", err);
-    return event(tx, o, &d, "certificate.served",
-                 first ? "every edge serves the first certificate"
-                       : "every edge serves the renewed certificate",
-                 err);
+        return pst_finish_event(tx, &d, "certificate.standby",
+                                "every edge has the certificate; the uploaded one is served", err);
+    return pst_finish_event(tx, &d, "certificate.served",
+                            first ? "every edge serves the first certificate"
+                                  : "every edge serves the renewed certificate",
+                            err);
 }
 
 int pst_finish_scheduled(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)

@@ -9,45 +9,70 @@ enum { LEASE_MS = PST_ORDER_LEASE_MS, DATA_MAX = 64 * 1024 };
 
 #define TO(s) (1u << PST_ORDER_##s)
 #define ENDS  (TO(FAILED) | TO(WITHDRAWN) | TO(ORDERING))
+#define CA    PST_LANE_CA
+#define DNS   PST_LANE_DNS
+/* In these the order needs its value in the DNS. */
+#define HOLDS                                                                                      \
+    (TO(CHOOSING) | TO(RECORDING) | TO(CONFIRMING) | TO(AWAITING) | TO(PROPAGATING) |              \
+     TO(ANSWERING) | TO(VALIDATING))
+/* From these back to the choice the value is taken away: the next way may be another one. */
+#define WRITES (TO(RECORDING) | TO(CONFIRMING) | TO(PROPAGATING))
 
-/* name, what it does, where it may go, what it is called for people */
+/* name, what it does, by whose workers, where it may go, what it is called for people */
 static const struct {
     const char *name;
     pst_step_fn *run; /* NULL: the order has ended */
+    enum pst_lane lane;
     unsigned may_go_to;
     const char *text;
 } states[] = {
-    [PST_ORDER_CHECKING] = {"checking", pst_step_checking, TO(ORDERING) | ENDS,
+    [PST_ORDER_CHECKING] = {"checking", pst_step_checking, CA, TO(ORDERING) | ENDS,
                             "checking DNS and CAA before the CA is asked"},
-    [PST_ORDER_ORDERING] = {"ordering", pst_step_ordering, TO(AUTHORIZING) | TO(READYING) | ENDS,
-                            "asking the CA for an order"},
-    [PST_ORDER_AUTHORIZING] = {"authorizing", pst_step_authorizing,
-                               TO(PUBLISHING) | TO(VALIDATING) | TO(READYING) | ENDS,
+    [PST_ORDER_SURVEYING] = {"surveying", pst_step_surveying, DNS, TO(ORDERING) | ENDS,
+                             "looking for the best way to prove the name in the DNS"},
+    [PST_ORDER_ORDERING] = {"ordering", pst_step_ordering, CA,
+                            TO(AUTHORIZING) | TO(READYING) | ENDS, "asking the CA for an order"},
+    [PST_ORDER_AUTHORIZING] = {"authorizing", pst_step_authorizing, CA,
+                               TO(PUBLISHING) | TO(CHOOSING) | TO(VALIDATING) | TO(READYING) | ENDS,
                                "reading the CA's challenge"},
-    [PST_ORDER_PUBLISHING] = {"publishing", pst_step_publishing, TO(ANSWERING) | ENDS,
+    [PST_ORDER_CHOOSING] = {"choosing", pst_step_choosing, DNS,
+                            TO(RECORDING) | TO(PROPAGATING) | TO(AWAITING) | TO(ANSWERING) | ENDS,
+                            "choosing how the challenge's answer gets into the DNS"},
+    [PST_ORDER_RECORDING] = {"recording", pst_step_recording, DNS,
+                             TO(CONFIRMING) | TO(PROPAGATING) | TO(CHOOSING) | ENDS,
+                             "handing the challenge's answer to the DNS provider"},
+    [PST_ORDER_CONFIRMING] = {"confirming", pst_step_confirming, DNS,
+                              TO(PROPAGATING) | TO(CHOOSING) | ENDS,
+                              "waiting until the DNS provider has carried out the change"},
+    [PST_ORDER_AWAITING] = {"awaiting", pst_step_awaiting, DNS, TO(CHOOSING) | TO(ANSWERING) | ENDS,
+                            "waiting for the DNS record that is to be made by hand"},
+    [PST_ORDER_PROPAGATING] = {"propagating", pst_step_propagating, DNS,
+                               TO(ANSWERING) | TO(CHOOSING) | ENDS,
+                               "waiting until every name server of the zone has the record"},
+    [PST_ORDER_PUBLISHING] = {"publishing", pst_step_publishing, CA, TO(ANSWERING) | ENDS,
                               "waiting until every edge has the challenge's answer"},
-    [PST_ORDER_ANSWERING] = {"answering", pst_step_answering, TO(VALIDATING) | ENDS,
+    [PST_ORDER_ANSWERING] = {"answering", pst_step_answering, CA, TO(VALIDATING) | ENDS,
                              "telling the CA that it may validate"},
-    [PST_ORDER_VALIDATING] = {"validating", pst_step_validating, TO(READYING) | ENDS,
+    [PST_ORDER_VALIDATING] = {"validating", pst_step_validating, CA, TO(READYING) | ENDS,
                               "waiting for the CA's validation"},
-    [PST_ORDER_READYING] = {"readying", pst_step_readying,
+    [PST_ORDER_READYING] = {"readying", pst_step_readying, CA,
                             TO(FINALIZING) | TO(ISSUING) | TO(DOWNLOADING) | ENDS,
                             "waiting until the order may be finalized"},
-    [PST_ORDER_FINALIZING] = {"finalizing", pst_step_finalizing,
+    [PST_ORDER_FINALIZING] = {"finalizing", pst_step_finalizing, CA,
                               TO(READYING) | TO(ISSUING) | TO(DOWNLOADING) | ENDS,
                               "handing in the certificate request"},
-    [PST_ORDER_ISSUING] = {"issuing", pst_step_issuing, TO(READYING) | TO(DOWNLOADING) | ENDS,
+    [PST_ORDER_ISSUING] = {"issuing", pst_step_issuing, CA, TO(READYING) | TO(DOWNLOADING) | ENDS,
                            "waiting for the CA to issue the certificate"},
-    [PST_ORDER_DOWNLOADING] = {"downloading", pst_step_downloading,
+    [PST_ORDER_DOWNLOADING] = {"downloading", pst_step_downloading, CA,
                                TO(DEPLOYING) | TO(READYING) | ENDS,
                                "fetching and checking the certificate"},
-    [PST_ORDER_DEPLOYING] = {"deploying", pst_step_deploying, TO(SCHEDULING) | TO(DONE),
+    [PST_ORDER_DEPLOYING] = {"deploying", pst_step_deploying, CA, TO(SCHEDULING) | TO(DONE),
                              "waiting until every edge serves the certificate"},
-    [PST_ORDER_SCHEDULING] = {"scheduling", pst_step_scheduling, TO(DONE),
+    [PST_ORDER_SCHEDULING] = {"scheduling", pst_step_scheduling, CA, TO(DONE),
                               "asking the CA when to renew"},
-    [PST_ORDER_DONE] = {"done", NULL, 0, "the certificate is served"},
-    [PST_ORDER_FAILED] = {"failed", NULL, 0, "the attempt failed"},
-    [PST_ORDER_WITHDRAWN] = {"withdrawn", NULL, 0, "given up before the CA was asked"},
+    [PST_ORDER_DONE] = {"done", NULL, CA, 0, "the certificate is served"},
+    [PST_ORDER_FAILED] = {"failed", NULL, CA, 0, "the attempt failed"},
+    [PST_ORDER_WITHDRAWN] = {"withdrawn", NULL, CA, 0, "given up before the CA was asked"},
 };
 _Static_assert(PST_ARRAY_N(states) == PST_ORDER_STATE__COUNT, "a state without its row");
 
@@ -77,6 +102,11 @@ bool pst_order_may_go(enum pst_order_state from, enum pst_order_state to)
     return from == to || (states[from].may_go_to & (1u << to));
 }
 
+enum pst_lane pst_order_lane(enum pst_order_state s)
+{
+    return states[s].lane;
+}
+
 const char *pst_order_state_text(const char *name)
 {
     enum pst_order_state s;
@@ -85,9 +115,10 @@ const char *pst_order_state_text(const char *name)
 
 void pst_order_forget(struct pst_order *o)
 {
-    int64_t restarts = o->data.restarts;
+    struct order_data was = o->data;
 
-    o->data = (struct order_data){.restarts = restarts};
+    o->data =
+        (struct order_data){.restarts = was.restarts, .shown = was.shown, .told_s = was.told_s};
     o->row.order_url[0] = '\0';
 }
 
@@ -98,6 +129,7 @@ struct save {
     const struct pst_step *step;
     const struct pst_err *fault;               /* NULL: the step went well */
     const struct pst_order_decision *decision; /* with a fault */
+    bool drop;                                 /* its value in the DNS is needed no more */
     bool release;
 };
 
@@ -105,6 +137,7 @@ static int fill_row(struct pst_order *o, const struct pst_step *step, struct pst
 {
     struct pst_order_row *r = &o->row;
     pst_str_copy(r->state, sizeof r->state, states[step->next].name);
+    r->lane = states[step->next].lane;
     r->run_at_ms = step->run_at_ms ? step->run_at_ms : pst_order_now_ms(o);
     r->wait_rev = step->wait_rev;
     r->ended_at_ms = pst_order_state_ended(step->next) ? pst_order_now_ms(o) : 0;
@@ -123,6 +156,11 @@ static int save_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     int rc = pst_order_save(tx, &o->row, s->release, LEASE_MS, err);
     if (rc != PST_OK)
         return rc;
+    if (s->drop) {
+        rc = pst_order_drop_record(tx, o, err);
+        if (rc < 0)
+            return rc;
+    }
     if (s->step->also) {
         rc = s->step->also(tx, o, err);
         if (rc < 0)
@@ -132,6 +170,8 @@ static int save_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
         return PST_OK;
     if (s->step->next == PST_ORDER_FAILED)
         return pst_finish_failed(tx, o, s->fault, s->decision, err);
+    if (s->decision->action == PST_ACTION_ASK)
+        return pst_finish_asked(tx, o, s->fault, s->decision, err);
     return pst_finish_note(tx, o, o->row.problem, s->step->why, s->step->run_at_ms, err);
 }
 
@@ -143,6 +183,8 @@ static int save(struct save *s, struct pst_err *err)
     if (!pst_order_may_go(from, s->step->next))
         return pst_fail(err, PST_EINTERNAL, "%s -> %s is not allowed", states[from].name,
                         states[s->step->next].name);
+    s->drop = ((HOLDS & (1u << from)) && !(HOLDS & (1u << s->step->next))) ||
+              ((WRITES & (1u << from)) && s->step->next == PST_ORDER_CHOOSING);
     if (s->step->next != from) {
         o->data.polls = 0;
         o->data.faults = 0;
@@ -177,6 +219,7 @@ static struct pst_order_decision after_fault(struct pst_order *o, const struct p
         .state = o->state,
         .has_order = o->row.order_url[0] != '\0',
         .dead = o->dead,
+        .dns = states[o->state].lane == DNS,
         .faults = o->data.faults,
         .restarts = o->data.restarts,
         .now = pst_order_now_ms(o) / 1000,
@@ -184,12 +227,17 @@ static struct pst_order_decision after_fault(struct pst_order *o, const struct p
 
     *step = (struct pst_step){.next = o->state, .run_at_ms = pst_order_now_ms(o) + d.delay_ms};
     pst_str_copy(step->why, sizeof step->why, fault->text);
-    pst_str_copy(o->row.problem, sizeof o->row.problem, short_problem(fault));
+    pst_str_copy(o->row.problem, sizeof o->row.problem,
+                 d.problem ? d.problem : short_problem(fault));
     o->data.faults++;
 
     switch (d.action) {
     case PST_ACTION_REPEAT:
     case PST_ACTION_WAIT:
+        break;
+    case PST_ACTION_ASK:
+        if (o->state != PST_ORDER_SURVEYING)
+            step->next = PST_ORDER_CHOOSING;
         break;
     case PST_ACTION_REREAD:
         step->next = o->state == PST_ORDER_ANSWERING ? PST_ORDER_VALIDATING : PST_ORDER_READYING;
@@ -266,7 +314,7 @@ static int begin_again(struct pst_order *o, struct pst_step *step)
 static bool goes_on(const struct pst_order *o, const struct pst_step *step)
 {
     return !pst_order_state_ended(step->next) && step->run_at_ms == 0 &&
-           !(o->env->o.stopping && *o->env->o.stopping);
+           states[step->next].lane == o->row.lane && !(o->env->o.stopping && *o->env->o.stopping);
 }
 
 static int wake_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
@@ -300,6 +348,8 @@ static int run_step(struct pst_order *o, bool *ret_on, struct pst_err *err)
 
     o->call.problem.type = PST_ACME_NONE;
     o->dead = false;
+    o->dns_error[0] = '\0';
+    memcpy(o->held, o->data.value, sizeof o->held);
     o->row.problem[0] = '\0';
     int rc = expired(o) ? begin_again(o, &step) : states[from].run(o, &step, &fault);
     pst_order_crash_point(from, "exchanged");
@@ -331,6 +381,9 @@ static void order_free(struct pst_order *o)
     pst_order_row_deinit(&o->row);
     pst_certificate_deinit(&o->issued);
     pst_order_refusal_free(o->refusal);
+    pst_dns_record_deinit(&o->record);
+    pst_survey_free(o->survey);
+    pst_free(o->offer);
     pst_free(o);
 }
 PST_CLEANUP(struct pst_order, order_free);
@@ -341,6 +394,10 @@ int pst_order_run(struct pst_order *o, int *ret_steps, struct pst_err *err)
     bool on = true;
     int rc = PST_OK;
 
+    if (o->chore != PST_CHORE_NONE) {
+        rc = pst_chore_run(o, err);
+        on = false;
+    }
     while (on) {
         rc = run_step(o, &on, err);
         steps++;
@@ -359,6 +416,7 @@ int pst_order_run(struct pst_order *o, int *ret_steps, struct pst_err *err)
 
 struct lease {
     struct pst_order *o;
+    enum pst_lane lane;
     int64_t now_ms;
 };
 
@@ -367,10 +425,21 @@ static int lease_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     struct lease *l = arg;
     pst_order_row_deinit(&l->o->row);
     l->o->row = (struct pst_order_row){0};
-    return pst_order_claim(tx, PST_LANE_CA, l->now_ms, LEASE_MS, &l->o->row, err);
+    return pst_order_claim(tx, l->lane, l->now_ms, LEASE_MS, &l->o->row, err);
 }
 
-int pst_order_lease(struct pst_order_env *env, struct pst_order **ret, struct pst_err *err)
+static int read_state(struct pst_order *o, struct pst_err *err)
+{
+    if (!pst_order_state_parse(o->row.state, &o->state) || pst_order_state_ended(o->state))
+        return pst_fail(err, PST_EINTERNAL, "order %s: unknown state \"%s\"", o->row.id,
+                        o->row.state);
+    int rc = pst_order_data_read(&o->data, pst_buf_cstr(&o->row.data), o->row.data.len, err);
+    return rc < 0 ? pst_wrap(err, "order %s", o->row.id) : rc;
+}
+
+/* Orders come before chores: somebody waits for them. */
+int pst_order_lease(struct pst_order_env *env, enum pst_lane lane, struct pst_order **ret,
+                    struct pst_err *err)
 {
     auto_(order_free) struct pst_order *o = pst_zalloc(1, sizeof *o);
     if (!o)
@@ -379,17 +448,30 @@ int pst_order_lease(struct pst_order_env *env, struct pst_order **ret, struct ps
     o->call.ca = env->o.ca;
     o->call.cancel = env->o.stopping;
 
-    struct lease l = {.o = o, .now_ms = pst_wall_ms(env->o.clock)};
+    struct lease l = {.o = o, .lane = lane, .now_ms = pst_wall_ms(env->o.clock)};
     int rc = pst_store_write(env->o.store, lease_tx, &l, NULL, err);
+    if (rc == PST_OK)
+        rc = read_state(o, err);
+    else if (rc == PST_NOTFOUND && lane == DNS)
+        rc = pst_chore_lease(o, err);
     if (rc != PST_OK)
         return rc;
     o->leased_at_mono_ms = pst_mono_ms(env->o.clock);
-    if (!pst_order_state_parse(o->row.state, &o->state) || pst_order_state_ended(o->state))
-        return pst_fail(err, PST_EINTERNAL, "order %s: unknown state \"%s\"", o->row.id,
-                        o->row.state);
-    rc = pst_order_data_read(&o->data, pst_buf_cstr(&o->row.data), o->row.data.len, err);
-    if (rc < 0)
-        return pst_wrap(err, "order %s", o->row.id);
     *ret = pst_take(&o);
     return PST_OK;
+}
+
+int pst_order_next_at(struct pst_tx *tx, enum pst_lane lane, int64_t *ret_at_ms,
+                      struct pst_err *err)
+{
+    int64_t orders, other = 0;
+
+    int rc = pst_order_next_due(tx, lane, &orders, err);
+    if (rc == PST_OK && lane == DNS)
+        rc = pst_chore_next_due(tx, &other, err);
+    else if (rc == PST_OK)
+        rc = pst_domain_next_due(tx, &other, err); /* a new order begins */
+    if (rc == PST_OK)
+        *ret_at_ms = !orders || (other && other < orders) ? other : orders;
+    return rc;
 }

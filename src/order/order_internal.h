@@ -7,6 +7,8 @@
 #include <postern/acme.h>
 #include <postern/base.h>
 #include <postern/crypto.h>
+#include <postern/dns.h>
+#include <postern/dns_records.h>
 #include <postern/order.h>
 #include <postern/store.h>
 
@@ -14,8 +16,14 @@
 
 enum pst_order_state {
     PST_ORDER_CHECKING,    /* DNS and CAA once more, before the CA is told anything */
+    PST_ORDER_SURVEYING,   /* the same for a wildcard, and by which way it can be proved */
     PST_ORDER_ORDERING,    /* budget, account, newOrder */
     PST_ORDER_AUTHORIZING, /* read the authorization, store the challenge's answer */
+    PST_ORDER_CHOOSING,    /* which way the answer gets into the DNS; store what is going to be */
+    PST_ORDER_RECORDING,   /* the provider gets the value */
+    PST_ORDER_CONFIRMING,  /* and has carried it out */
+    PST_ORDER_AWAITING,    /* a person makes the record */
+    PST_ORDER_PROPAGATING, /* wait until every authoritative server has the value */
     PST_ORDER_PUBLISHING,  /* wait until every live edge has the answer */
     PST_ORDER_ANSWERING,   /* tell the CA that it may look */
     PST_ORDER_VALIDATING,  /* poll the authorization */
@@ -33,6 +41,19 @@ enum pst_order_state {
 
 enum { PST_URL_SIZE = 2048, PST_TOKEN_SIZE = 129, PST_ORDER_LEASE_MS = 120 * 1000 };
 
+/* By which way a name is proved, the best first. */
+enum pst_way {
+    PST_WAY_PERSIST,    /* a permanent record of the tenant's names us */
+    PST_WAY_DELEGATION, /* a CNAME of the tenant's leads to our name servers */
+    PST_WAY_PROVIDER,   /* the app's variables name a DNS provider */
+    PST_WAY_MANUAL,     /* a person makes the record, each time */
+    PST_WAY__COUNT
+};
+/* "dns-01:manual"; as in acme_method. */
+const char *pst_way_name(enum pst_way w);
+/* "dns-01", "dns-persist-01". */
+const char *pst_way_challenge(enum pst_way w);
+
 /* What an order must remember between steps besides its columns; stored as JSON. */
 struct order_data {
     char authz_url[PST_URL_SIZE];
@@ -46,6 +67,17 @@ struct order_data {
     int64_t restarts;      /* times the CA had forgotten it */
     int64_t barrier_rev;   /* revision that the edges must have; 0: not known yet */
     int64_t barrier_at_ms; /* when waiting for them ends */
+
+    char dns_url[PST_URL_SIZE];     /* of the challenge dns-01 */
+    char persist_url[PST_URL_SIZE]; /* of dns-persist-01; "": not offered */
+    char target[PST_NAME_SIZE];     /* where the value stands, behind the CNAMEs */
+    char value[64];
+    char change[256];    /* what the provider has yet to confirm */
+    int64_t adds;        /* times that the value was handed to the provider */
+    int64_t shown;       /* values that a person was shown */
+    int64_t since_ms;    /* when waiting for the name servers began */
+    int64_t asked_at_ms; /* when the provider last refused */
+    int64_t told_s;      /* left of the certificate when the person was last told, 0: not yet */
 };
 
 int pst_order_data_write(const struct order_data *d, struct pst_buf *to, struct pst_err *err);
@@ -64,8 +96,18 @@ struct pst_order_env {
     atomic_bool ca_down;        /* the last word from the CA was none */
 };
 
+/* Other work of the lane 'dns' than orders. */
+enum pst_chore {
+    PST_CHORE_NONE,
+    PST_CHORE_REMOVE, /* take a value away from a provider */
+    PST_CHORE_CHECK,  /* try the variables of a domain's app */
+};
+
 struct pst_order {
     struct pst_order_env *env;
+    enum pst_chore chore;
+    struct pst_dns_record_row record; /* to be removed */
+    int64_t check_stamp;              /* of row.domain_id's variables */
     struct pst_order_row row;
     enum pst_order_state state;
     struct order_data data;
@@ -73,10 +115,17 @@ struct pst_order {
     char account_url[PST_URL_SIZE];
     char thumbprint[64];
     int64_t leased_at_mono_ms;
-    bool dead;                      /* the CA's order or authorization is invalid */
-    struct refusal *refusal;        /* between a check and storing what it found */
-    struct pst_certificate issued;  /* between checking and storing a certificate */
-    struct pst_acme_renewal window; /* between the CA's advice and storing it */
+    char held[64];                   /* the value in the DNS as this step found it */
+    bool dead;                       /* the CA's order or authorization is invalid */
+    struct refusal *refusal;         /* between a check and storing what it found */
+    struct pst_certificate issued;   /* between checking and storing a certificate */
+    struct pst_acme_renewal window;  /* between the CA's advice and storing it */
+    bool chosen;                     /* this worker has just stored what it is about to write */
+    char dns_error[512];             /* as in acme_dns_error, of this step */
+    struct pst_dns_seen seen;        /* of the value, of this step */
+    bool remind;                     /* a person, of the record */
+    struct pst_persist_offer *offer; /* between reading the authorization and storing it */
+    struct pst_survey *survey;       /* between looking at the DNS and storing what follows */
 };
 
 /* What a step wants to happen next.  Everything in it is saved in one transaction. */
@@ -91,14 +140,17 @@ struct pst_step {
 
 typedef int pst_step_fn(struct pst_order *o, struct pst_step *ret, struct pst_err *err);
 
-pst_step_fn pst_step_checking, pst_step_ordering, pst_step_authorizing, pst_step_publishing,
-    pst_step_answering, pst_step_validating, pst_step_readying, pst_step_finalizing,
-    pst_step_issuing, pst_step_downloading, pst_step_deploying, pst_step_scheduling;
+pst_step_fn pst_step_checking, pst_step_surveying, pst_step_ordering, pst_step_authorizing,
+    pst_step_choosing, pst_step_recording, pst_step_confirming, pst_step_awaiting,
+    pst_step_propagating, pst_step_publishing, pst_step_answering, pst_step_validating,
+    pst_step_readying, pst_step_finalizing, pst_step_issuing, pst_step_downloading,
+    pst_step_deploying, pst_step_scheduling;
 
 const char *pst_order_state_name(enum pst_order_state s);
 bool pst_order_state_parse(const char *name, enum pst_order_state *ret);
 bool pst_order_state_ended(enum pst_order_state s);
 bool pst_order_may_go(enum pst_order_state from, enum pst_order_state to);
+enum pst_lane pst_order_lane(enum pst_order_state s);
 
 /* Clear what belongs to the CA's order, for a new one. */
 void pst_order_forget(struct pst_order *o);
@@ -125,12 +177,14 @@ enum pst_order_action {
     PST_ACTION_FAIL,       /* the attempt failed; counted, back-off */
     PST_ACTION_FAIL_DAILY, /* it will fail again until a person changes something */
     PST_ACTION_BLOCK,      /* the account needs the operator */
+    PST_ACTION_ASK,        /* the tenant must mend something; nothing is counted */
 };
 
 struct pst_order_decision {
     enum pst_order_action action;
-    int64_t delay_ms; /* REPEAT and WAIT */
-    const char *user; /* sentence for the owner of the domain, or NULL */
+    int64_t delay_ms;    /* REPEAT, WAIT and ASK */
+    const char *user;    /* sentence for the owner of the domain, or NULL */
+    const char *problem; /* stable identifier, or NULL: the fault's own */
 };
 
 struct pst_order_fault {
@@ -139,6 +193,7 @@ struct pst_order_fault {
     enum pst_order_state state;
     bool has_order; /* the CA has given an order URL */
     bool dead;      /* its order or authorization is invalid and never comes back */
+    bool dns;       /* at a host of the tenant's, or his part of the DNS */
     int64_t faults; /* in a row before this one */
     int64_t restarts;
     int64_t now; /* Unix seconds */
@@ -201,10 +256,93 @@ int pst_finish_note(struct pst_tx *tx, struct pst_order *o, const char *problem,
 struct pst_watch_verdict;
 void pst_order_describe_verdict(struct pst_domain *d, const struct pst_watch_verdict *v);
 
+/* A wildcard cannot go on before its owner mends something. */
+int pst_finish_asked(struct pst_tx *tx, struct pst_order *o, const struct pst_err *fault,
+                     const struct pst_order_decision *d, struct pst_err *err);
+/* An event about the domain. */
+int pst_finish_event(struct pst_tx *tx, const struct pst_domain *d, const char *kind,
+                     const char *text, struct pst_err *err);
+
+/* ---- way.c: by which way can a wildcard be proved right now? ---- */
+
+struct pst_way_facts {
+    bool persist;   /* our permanent record can be seen, and the CA takes it */
+    bool delegated; /* the CNAMEs of the challenge's name end at our label */
+    bool provider;  /* the app's variables name a DNS provider */
+};
+enum pst_way pst_way_choose(const struct pst_way_facts *f);
+
+/* What a look at DNS and variables found. */
+struct pst_survey {
+    enum pst_way way;
+    char fqdn[PST_NAME_SIZE];   /* _acme-challenge.<base> */
+    char target[PST_NAME_SIZE]; /* where a value belongs: behind its CNAMEs */
+    char label[64];             /* ours, for the domain */
+    struct pst_domain domain;
+    struct pst_vars *vars;             /* of the app */
+    struct pst_dns_provider *provider; /* NULL: none, or its variables are wrong */
+    struct pst_err fault;              /* rc 0: the provider is well */
+    int64_t left_s;                    /* of the domain's certificate; 0: none, or it is over */
+};
+/*
+ * Look at the DNS and at the variables; `check`: with a provider also try its credentials.  What is
+ * wrong with a provider is in the survey.  Into o->survey.
+ * PST_OK; PST_NOTFOUND: the domain is gone; PST_ENET: the DNS does not say.
+ */
+int pst_order_survey(struct pst_order *o, bool check, struct pst_err *err);
+void pst_survey_free(struct pst_survey *s);
+
+/* The JSON of acme_dns_error for a refusal by a provider. */
+void pst_dns_error_write(const struct pst_dns_blame *b, const struct pst_err *fault, char *ret,
+                         size_t ret_size);
+
+/* Name without "*.". */
+const char *pst_order_base(const char *name);
+
+/* ---- vars.c: the environment of an app as a provider's settings ---- */
+
+struct pst_vars;
+/* Those of the variables that a DNS provider reads.  PST_OK; PST_NOTFOUND: DNS_PROVIDER is not
+ * set. */
+int pst_vars_load(struct pst_order_env *env, const char *app_id, struct pst_vars **ret,
+                  struct pst_err *err);
+const char *pst_vars_provider(const struct pst_vars *v);
+/* Sealed under ("dns_record", id), and back. */
+int pst_vars_seal(const struct pst_vars *v, struct pst_order_env *env, const char *id,
+                  struct pst_buf *ret, struct pst_err *err);
+int pst_vars_unseal(struct pst_order_env *env, const char *id, const struct pst_buf *sealed,
+                    struct pst_vars **ret, struct pst_err *err);
+void pst_vars_free(struct pst_vars *v);
+PST_CLEANUP(struct pst_vars, pst_vars_free);
+/* Answers of pst_dns_provider_new(). */
+int pst_vars_open(const struct pst_vars *v, struct pst_order_env *env,
+                  struct pst_dns_provider **ret, struct pst_dns_blame *ret_blame,
+                  struct pst_err *err);
+
+/* ---- chores.c ---- */
+
+/* Lease one, or PST_NOTFOUND. */
+int pst_chore_lease(struct pst_order *o, struct pst_err *err);
+int pst_chore_run(struct pst_order *o, struct pst_err *err);
+int pst_chore_next_due(struct pst_tx *tx, int64_t *ret_at_ms, struct pst_err *err);
+
+/* ---- steps_dns.c ---- */
+
+/* The answer in the DNS is needed no more, however the order came to that. */
+int pst_order_drop_record(struct pst_tx *tx, struct pst_order *o, struct pst_err *err);
+
 /* Let the challenge's answer go. */
 int pst_order_drop_challenge(struct pst_tx *tx, struct pst_order *o, struct pst_err *err);
 
+/* Does CAA let the CA issue by this challenge?  Fills o->refusal; ret goes to ORDERING, or to
+ * WITHDRAWN when it is a definite no. */
+int pst_order_check_caa(struct pst_order *o, const char *challenge, struct pst_step *ret,
+                        struct pst_err *err);
+/* The account is ready, or ret waits for the operator: PST_NOTYET. */
+int pst_order_ready(struct pst_order *o, struct pst_step *ret, struct pst_err *err);
+
 /* ---- crash.c: kill -9 at a named point, only in builds for tests ---- */
+void pst_order_crash_point_named(const char *what, const char *point);
 void pst_order_crash_point(enum pst_order_state state, const char *point);
 
 static inline int64_t pst_order_now_ms(const struct pst_order *o)

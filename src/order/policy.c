@@ -9,6 +9,7 @@ enum {
     POLL_RARE_MS = 60 * 1000,
     DAY_S = 86400,
     SHORT_LIFE_S = 10 * DAY_S,
+    ASK_S = 600, /* what a tenant has to mend is looked at so often, and when it is changed */
 };
 
 int64_t pst_order_backoff_ms(int64_t failures, int64_t first_s, int64_t max_s,
@@ -127,6 +128,45 @@ static struct pst_order_decision about_problem(const struct pst_order_fault *f)
     return d;
 }
 
+/* What hosts of the DNS say, by the problem of the fault. */
+static const struct {
+    const char *fault;
+    const char *problem;
+    const char *user;
+} dns_faults[] = {
+    {"variables", "dns.variables",
+     "Variables of the DNS provider are missing or wrong: set them, or make the record of the "
+     "challenge another way."},
+    {"provider", "dns.provider", "The variable DNS_PROVIDER names no DNS provider that is known."},
+    {"zone", "dns.zone",
+     "The credentials of the DNS provider give access to no zone that holds this name."},
+    {"gate", "dns.gate",
+     "The variables of the DNS provider name a host that this platform does not speak to."},
+};
+
+static struct pst_order_decision about_dns(const struct pst_order_fault *f)
+{
+    const struct pst_err *e = f->err;
+    bool remote = e->rc == PST_EREMOTE || e->rc == PST_EINPUT || e->rc == PST_REFUSED;
+    struct pst_order_decision d;
+
+    if (!remote || e->retry == PST_RETRY_BACKOFF || e->retry == PST_RETRY_AT) {
+        int64_t at_least_s = e->retry == PST_RETRY_AT ? e->retry_at - f->now : 0;
+        d = repeat(f, at_least_s > DAY_S ? DAY_S : at_least_s);
+        d.problem = remote || e->rc == PST_ENET ? "dns.host" : NULL;
+    } else {
+        d = (struct pst_order_decision){
+            .action = PST_ACTION_ASK, .delay_ms = ASK_S * 1000, .problem = "dns.refused"};
+    }
+    for (size_t i = 0; i < PST_ARRAY_N(dns_faults); i++) {
+        if (pst_streq(e->problem, dns_faults[i].fault)) {
+            d.problem = dns_faults[i].problem;
+            d.user = dns_faults[i].user;
+        }
+    }
+    return d;
+}
+
 struct pst_order_decision pst_order_decide(const struct pst_order_fault *f)
 {
     const struct pst_acme_problem *p = f->problem;
@@ -138,6 +178,8 @@ struct pst_order_decision pst_order_decide(const struct pst_order_fault *f)
             d.action = PST_ACTION_FAIL;
         return d;
     }
+    if (p->type == PST_ACME_NONE && f->dns)
+        return about_dns(f);
     if (p->type == PST_ACME_NONE) {
         bool ours = f->err->rc == PST_EINTERNAL || f->err->rc == PST_REFUSED;
         return ours ? refused() : repeat(f, 0);

@@ -67,13 +67,13 @@ static int withdraw(struct pst_step *ret, const char *why,
 }
 
 static int check_caa(struct pst_order *o, const struct pst_acme_directory *dir,
-                     struct pst_step *ret, struct pst_err *err)
+                     const char *challenge, struct pst_step *ret, struct pst_err *err)
 {
     const char *names[] = {o->row.name};
     struct pst_caa_issuer issuer = {.identities = (const char *const *)dir->caa_identities,
                                     .identities_n = dir->caa_identities_n,
                                     .account_url = o->account_url,
-                                    .challenge = "http-01"};
+                                    .challenge = challenge};
     int rc = pst_caa_check(o->env->o.resolver, names, 1, &issuer, &o->refusal->caa, err);
     if (rc != PST_OK)
         return rc < 0 ? rc : pst_unexpected(err, rc, "CAA check");
@@ -101,6 +101,33 @@ static int also_note_wait(struct pst_tx *tx, struct pst_order *o, struct pst_err
     return pst_finish_note(tx, o, o->row.problem, o->row.detail, o->row.run_at_ms, err);
 }
 
+int pst_order_ready(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
+{
+    int rc = pst_order_account(o, err);
+    if (rc != PST_NOTYET)
+        return rc;
+    ret->also = also_note_wait;
+    rc = wait_for_operator(o, ret, err);
+    return rc == PST_OK ? PST_NOTYET : rc;
+}
+
+int pst_order_check_caa(struct pst_order *o, const char *challenge, struct pst_step *ret,
+                        struct pst_err *err)
+{
+    const struct pst_acme_directory *dir = NULL;
+
+    if (!o->refusal)
+        o->refusal = pst_zalloc(1, sizeof *o->refusal);
+    if (!o->refusal)
+        return pst_fail_nomem(err, "a CAA check");
+    int rc = pst_acme_directory(&o->call, false, &dir, err);
+    if (rc != PST_OK)
+        return rc;
+    rc = check_caa(o, dir, challenge, ret, err);
+    pst_acme_directory_unref(dir);
+    return rc;
+}
+
 static int check(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
 {
     struct pst_order_env *env = o->env;
@@ -112,20 +139,10 @@ static int check(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
     if (!pst_watch_leads_here(v))
         return withdraw(ret, "DNS does not point here any more", also_dns_left);
 
-    rc = pst_order_account(o, err);
-    if (rc == PST_NOTYET) {
-        ret->also = also_note_wait;
-        return wait_for_operator(o, ret, err);
-    }
-    if (rc != PST_OK)
-        return rc;
-    const struct pst_acme_directory *dir = NULL;
-    rc = pst_acme_directory(&o->call, false, &dir, err);
-    if (rc != PST_OK)
-        return rc;
-    rc = check_caa(o, dir, ret, err);
-    pst_acme_directory_unref(dir);
-    return rc;
+    rc = pst_order_ready(o, ret, err);
+    if (rc == PST_OK)
+        rc = pst_order_check_caa(o, "http-01", ret, err);
+    return rc == PST_NOTYET ? PST_OK : rc;
 }
 
 int pst_step_checking(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
@@ -195,11 +212,9 @@ int pst_step_ordering(struct pst_order *o, struct pst_step *ret, struct pst_err 
 {
     int64_t at_ms;
 
-    int rc = pst_order_account(o, err);
-    if (rc == PST_NOTYET) {
-        ret->also = also_note_wait;
-        return wait_for_operator(o, ret, err);
-    }
+    int rc = pst_order_ready(o, ret, err);
+    if (rc == PST_NOTYET)
+        return PST_OK;
     if (rc != PST_OK)
         return rc;
     rc = pst_order_budget_take(o, &at_ms, ret->why, sizeof ret->why, err);
@@ -237,6 +252,79 @@ static int also_put_challenge(struct pst_tx *tx, struct pst_order *o, struct pst
                              pst_order_now_ms(o) + CHALLENGE_LIFE_S * 1000LL, err);
 }
 
+/* What is offered is remembered for the next order, and to show a permanent record without one. */
+static int also_note_offer(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
+{
+    struct pst_persist_offer *was = pst_zalloc(1, sizeof *was);
+
+    if (!was)
+        return pst_fail_nomem(err, "what a CA offered");
+    int rc = pst_persist_offer_get(tx, o->row.account_id, was, err);
+    bool same = rc == PST_OK && !memcmp(was, o->offer, sizeof *was);
+    if (rc >= 0 && !same)
+        rc = pst_persist_offer_put(tx, o->row.account_id, o->offer, err);
+    pst_free(was);
+    return rc < 0 ? rc : PST_OK;
+}
+
+static int fill_offer(struct pst_order *o, const struct pst_acme_challenge *p, struct pst_err *err)
+{
+    const struct pst_acme_directory *dir = NULL;
+
+    pst_free(o->offer);
+    struct pst_persist_offer *f = o->offer = pst_zalloc(1, sizeof *f);
+    if (!f)
+        return pst_fail_nomem(err, "what a CA offered");
+    if (!p)
+        return PST_OK;
+    f->offered = true;
+    f->hashed = p->hashed;
+    for (size_t i = 0; i < p->issuers_n && f->issuers_n < PST_PERSIST_ISSUERS_MAX; i++)
+        f->issuers_n += pst_str_copy(f->issuers[f->issuers_n], PST_HOST_SIZE, p->issuers[i]);
+    if (p->account_uri && !pst_str_copy(f->account_uri, sizeof f->account_uri, p->account_uri))
+        f->offered = false;
+    int rc = pst_acme_directory(&o->call, false, &dir, err);
+    if (rc != PST_OK)
+        return rc;
+    if (dir->account_hash_prefix &&
+        !pst_str_copy(f->hash_prefix, sizeof f->hash_prefix, dir->account_hash_prefix))
+        f->offered = false;
+    pst_acme_directory_unref(dir);
+    return PST_OK;
+}
+
+/* Both that a wildcard can be proved by; which one is taken shows in the DNS. */
+static int note_challenges(struct pst_order *o, const struct pst_acme_authz *a,
+                           struct pst_step *ret, struct pst_err *err)
+{
+    const struct pst_acme_challenge *c = pst_acme_authz_challenge(a, PST_ACME_DNS_01);
+    const struct pst_acme_challenge *p = pst_acme_authz_challenge(a, PST_ACME_DNS_PERSIST_01);
+
+    if (!c && !p)
+        return pst_fail(err, PST_EREMOTE,
+                        "the CA offers no challenge for %s that is answered in "
+                        "the DNS",
+                        o->row.name);
+    if ((c && c->status != PST_ACME_CHALLENGE_PENDING) ||
+        (p && p->status != PST_ACME_CHALLENGE_PENDING)) {
+        ret->next = PST_ORDER_VALIDATING; /* answered before a crash, or by the CA itself */
+        return PST_OK;
+    }
+    int rc = fill_offer(o, p, err);
+    if (rc == PST_OK && c)
+        rc = copy_url(o->data.dns_url, c->url, "challenge", err);
+    if (rc == PST_OK && p)
+        rc = copy_url(o->data.persist_url, p->url, "challenge", err);
+    if (rc < 0)
+        return rc;
+    if (c && (!c->token ||
+              pst_challenge_dns01_value(c->token, o->thumbprint, o->data.value, err) != PST_OK))
+        return pst_fail(err, PST_EINPUT, "the CA's challenge has no usable token");
+    ret->next = PST_ORDER_CHOOSING;
+    ret->also = also_note_offer;
+    return PST_OK;
+}
+
 static int choose_challenge(struct pst_order *o, const struct pst_acme_authz *a,
                             struct pst_step *ret, struct pst_err *err)
 {
@@ -272,7 +360,7 @@ int pst_step_authorizing(struct pst_order *o, struct pst_step *ret, struct pst_e
     if (a->status == PST_ACME_AUTHZ_VALID)
         ret->next = PST_ORDER_READYING;
     else if (a->status == PST_ACME_AUTHZ_PENDING)
-        rc = choose_challenge(o, a, ret, err);
+        rc = a->wildcard ? note_challenges(o, a, ret, err) : choose_challenge(o, a, ret, err);
     else
         rc = pst_order_authz_failed(o, a, err);
     pst_acme_authz_free(a);

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <postern/name.h>
+
 #include "order_internal.h"
 
 enum { EDGES_MAX = 256, UNSEEN_FIRST_MS = 250, UNSEEN_MAX_MS = 60 * 1000 };
@@ -61,15 +63,31 @@ static int look_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     return rc < 0 ? rc : PST_OK;
 }
 
+/* What a browser would ask for: of a wildcard any name that it covers and that nobody has, of the
+ * same length at most. */
+static void shown_name(const struct pst_order *o, char to[PST_NAME_SIZE])
+{
+    size_t len = strlen(pst_order_base(o->row.name));
+    size_t room = PST_NAME_SIZE - 2 - len;
+
+    if (!pst_name_is_wildcard(o->row.name))
+        memcpy(to, o->row.name, PST_NAME_SIZE);
+    else
+        snprintf(to, PST_NAME_SIZE, "%.*s.%s", (int)(room < 12 ? room : 12), o->row.id,
+                 pst_order_base(o->row.name));
+}
+
 /* The first edge that does not show the certificate is named in `why`. */
 static bool all_serve(struct look *l, char *why, size_t why_size)
 {
+    char name[PST_NAME_SIZE];
+
+    shown_name(l->o, name);
     for (size_t i = 0; i < l->edges_n; i++) {
         uint8_t leaf[32];
         char hex[65];
         struct pst_err err = {0};
-        int rc = pst_tls_probe(l->edges[i], l->o->row.name, (int)l->o->env->o.probe_timeout_ms,
-                               leaf, &err);
+        int rc = pst_tls_probe(l->edges[i], name, (int)l->o->env->o.probe_timeout_ms, leaf, &err);
         if (rc != PST_OK) {
             snprintf(why, why_size, "edge %.60s: %.300s", l->edges[i], err.text);
             return false;

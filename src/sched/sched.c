@@ -20,19 +20,26 @@ enum {
     AGAIN_MS = 20, /* after a batch there may be more */
 };
 
-struct pst_sched {
-    struct pst_sched_opts o;
-    struct pst_sched_job jobs[JOBS_MAX];
-    pthread_t threads[WORKERS_MAX + 3];
-    int threads_n;
-
-    pthread_mutex_t lock;
-    pthread_cond_t due;                   /* dispatcher: poked, or a worker became idle */
+/* The workers of one kind of steps. */
+struct lane {
+    struct pst_sched *s;
+    enum pst_lane id;
     pthread_cond_t work;                  /* workers: the queue has an order */
-    pthread_cond_t end;                   /* jobs: stopping */
     struct pst_order *queue[WORKERS_MAX]; /* never longer than there are idle workers */
     int queue_n;
     int idle;
+};
+
+struct pst_sched {
+    struct pst_sched_opts o;
+    struct pst_sched_job jobs[JOBS_MAX];
+    pthread_t threads[PST_LANE__COUNT * WORKERS_MAX + 3];
+    int threads_n;
+
+    pthread_mutex_t lock;
+    pthread_cond_t due; /* dispatcher: poked, or a worker became idle */
+    pthread_cond_t end; /* jobs: stopping */
+    struct lane lanes[PST_LANE__COUNT];
     bool poked;
     bool stopping;
 };
@@ -52,20 +59,21 @@ static void wait_ms(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t ms)
 
 /* ---- workers ---- */
 
-static struct pst_order *next_order(struct pst_sched *s)
+static struct pst_order *next_order(struct lane *l)
 {
+    struct pst_sched *s = l->s;
     struct pst_order *o = NULL;
 
     pthread_mutex_lock(&s->lock);
-    s->idle++;
+    l->idle++;
     pthread_cond_signal(&s->due);
-    while (!s->queue_n && !s->stopping)
-        pthread_cond_wait(&s->work, &s->lock);
-    if (s->queue_n) {
-        o = s->queue[0];
-        s->queue_n--;
-        memmove(s->queue, s->queue + 1, (size_t)s->queue_n * sizeof *s->queue);
-        s->idle--;
+    while (!l->queue_n && !s->stopping)
+        pthread_cond_wait(&l->work, &s->lock);
+    if (l->queue_n) {
+        o = l->queue[0];
+        l->queue_n--;
+        memmove(l->queue, l->queue + 1, (size_t)l->queue_n * sizeof *l->queue);
+        l->idle--;
     }
     pthread_mutex_unlock(&s->lock);
     return o;
@@ -73,84 +81,101 @@ static struct pst_order *next_order(struct pst_sched *s)
 
 static void *worker(void *arg)
 {
-    struct pst_sched *s = arg;
+    struct lane *l = arg;
     struct pst_order *o;
 
-    while ((o = next_order(s))) {
+    while ((o = next_order(l))) {
         struct pst_err err = {0};
         if (pst_order_run(o, NULL, &err) < 0)
             pst_log_err(LOG, "an order could not be saved; its lease will run out", &err);
-        pst_sched_poke(s);
+        pst_sched_poke(l->s);
     }
     return NULL;
 }
 
 /* ---- dispatcher ---- */
 
+struct look {
+    struct lane *lane;
+    int64_t at_ms; /* 0: nothing is due */
+};
+
 static int next_due_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
 {
-    int64_t *at = arg;
-    int64_t orders, domains;
-
-    int rc = pst_order_next_due(tx, PST_LANE_CA, &orders, err);
-    if (rc == PST_OK)
-        rc = pst_domain_next_due(tx, &domains, err);
-    if (rc == PST_OK)
-        *at = !orders || (domains && domains < orders) ? domains : orders;
-    return rc;
+    struct look *l = arg;
+    return pst_order_next_at(tx, l->lane->id, &l->at_ms, err);
 }
 
-static int free_workers(struct pst_sched *s)
+static int free_workers(struct lane *l)
 {
-    pthread_mutex_lock(&s->lock);
-    int n = s->stopping ? 0 : s->idle - s->queue_n;
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_lock(&l->s->lock);
+    int n = l->s->stopping ? 0 : l->idle - l->queue_n;
+    pthread_mutex_unlock(&l->s->lock);
     return n;
 }
 
-static void hand_over(struct pst_sched *s, struct pst_order *o)
+static void hand_over(struct lane *l, struct pst_order *o)
 {
-    pthread_mutex_lock(&s->lock);
-    s->queue[s->queue_n++] = o;
-    pthread_cond_signal(&s->work);
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_lock(&l->s->lock);
+    l->queue[l->queue_n++] = o;
+    pthread_cond_signal(&l->work);
+    pthread_mutex_unlock(&l->s->lock);
 }
 
-/* Begin what is to be begun, lease as much as there are idle workers. */
-static int dispatch(struct pst_sched *s, struct pst_err *err)
+/* Lease as much as there are idle workers; *ret_n: how much that was. */
+static int dispatch(struct lane *l, int *ret_n, struct pst_err *err)
 {
-    int begun;
-    int rc = pst_order_begin_due(s->o.orders, BEGIN_MAX, &begun, err);
+    struct pst_sched *s = l->s;
+    int rc = PST_OK;
 
-    while (rc >= 0 && free_workers(s) > 0) {
+    while (rc == PST_OK && free_workers(l) > 0) {
         struct pst_order *o = NULL;
-        rc = pst_order_lease(s->o.orders, &o, err);
-        if (rc != PST_OK)
-            break;
-        hand_over(s, o);
+        rc = pst_order_lease(s->o.orders, l->id, &o, err);
+        if (rc == PST_OK) {
+            hand_over(l, o);
+            ++*ret_n;
+        }
     }
     return rc < 0 ? rc : PST_OK;
 }
 
-/* How long to sleep: until the earliest row is due.  Without an idle worker only they matter. */
-static int look(struct pst_sched *s, int64_t *ret_wait_ms, struct pst_err *err)
+/* How long one lane may sleep: until its earliest row is due.  Without an idle worker it only
+ * matters that one becomes idle. */
+static int look_at(struct lane *l, int64_t *ret_wait_ms, struct pst_err *err)
 {
-    int64_t at = 0;
+    struct look look = {.lane = l};
+    int64_t now = pst_wall_ms(l->s->o.clock);
+    int n = 0;
 
-    int rc = pst_store_read(s->o.store, next_due_tx, &at, err);
+    int rc = pst_store_read(l->s->o.store, next_due_tx, &look, err);
     if (rc < 0)
         return rc;
-    int64_t wait = at ? at - pst_wall_ms(s->o.clock) : LOOK_MAX_MS;
-    if (wait <= 0 && free_workers(s) > 0) {
-        rc = dispatch(s, err);
+    int64_t wait = look.at_ms ? look.at_ms - now : LOOK_MAX_MS;
+    if (wait <= 0) {
+        /* New orders may be for either lane, so they begin whoever is idle. */
+        if (l->id == PST_LANE_CA)
+            rc = pst_order_begin_due(l->s->o.orders, BEGIN_MAX, &n, err);
+        if (rc >= 0)
+            rc = dispatch(l, &n, err);
         if (rc < 0)
             return rc;
-        /* Something may have been begun or be left over; the loop looks again at once. */
-        wait = free_workers(s) > 0 ? AGAIN_MS : LOOK_MAX_MS;
-    } else if (wait <= 0) {
-        wait = LOOK_MAX_MS;
+        /* There may be more; what is due and was not to be had is a busy tenant's. */
+        wait = free_workers(l) == 0 ? LOOK_MAX_MS : n > 0 ? AGAIN_MS : FAULT_WAIT_MS;
     }
     *ret_wait_ms = wait < LOOK_MAX_MS ? wait : LOOK_MAX_MS;
+    return PST_OK;
+}
+
+static int look(struct pst_sched *s, int64_t *ret_wait_ms, struct pst_err *err)
+{
+    *ret_wait_ms = LOOK_MAX_MS;
+    for (size_t i = 0; i < PST_LANE__COUNT; i++) {
+        int64_t wait;
+        int rc = look_at(&s->lanes[i], &wait, err);
+        if (rc < 0)
+            return rc;
+        *ret_wait_ms = wait < *ret_wait_ms ? wait : *ret_wait_ms;
+    }
     return PST_OK;
 }
 
@@ -240,9 +265,9 @@ static void init_cond(pthread_cond_t *cond)
     pthread_condattr_destroy(&a);
 }
 
-static int start_thread(struct pst_sched *s, void *(*fn)(void *), struct pst_err *err)
+static int start_thread(struct pst_sched *s, void *(*fn)(void *), void *arg, struct pst_err *err)
 {
-    int e = pthread_create(&s->threads[s->threads_n], NULL, fn, s);
+    int e = pthread_create(&s->threads[s->threads_n], NULL, fn, arg);
     if (e) {
         errno = e;
         return pst_fail_sys(err, "starting a thread");
@@ -253,7 +278,11 @@ static int start_thread(struct pst_sched *s, void *(*fn)(void *), struct pst_err
 
 int pst_sched_start(struct pst_sched **ret, const struct pst_sched_opts *opts, struct pst_err *err)
 {
-    pst_require(opts->workers >= 1 && opts->workers <= WORKERS_MAX && opts->jobs_n <= JOBS_MAX);
+    const int workers[] = {[PST_LANE_CA] = opts->workers, [PST_LANE_DNS] = opts->dns_workers};
+
+    pst_require(opts->jobs_n <= JOBS_MAX);
+    for (size_t i = 0; i < PST_LANE__COUNT; i++)
+        pst_require(workers[i] >= 1 && workers[i] <= WORKERS_MAX);
     struct pst_sched *s = pst_zalloc(1, sizeof *s);
     if (!s)
         return pst_fail_nomem(err, "the scheduler");
@@ -262,16 +291,20 @@ int pst_sched_start(struct pst_sched **ret, const struct pst_sched_opts *opts, s
         memcpy(s->jobs, opts->jobs, opts->jobs_n * sizeof *s->jobs);
     pthread_mutex_init(&s->lock, NULL);
     init_cond(&s->due);
-    init_cond(&s->work);
     init_cond(&s->end);
 
-    int rc = start_thread(s, housekeeper, err);
+    int rc = start_thread(s, housekeeper, s, err);
     if (rc == PST_OK)
-        rc = start_thread(s, renewals, err);
-    for (int i = 0; rc == PST_OK && i < opts->workers; i++)
-        rc = start_thread(s, worker, err);
+        rc = start_thread(s, renewals, s, err);
+    for (size_t i = 0; i < PST_LANE__COUNT; i++) {
+        s->lanes[i].s = s;
+        s->lanes[i].id = (enum pst_lane)i;
+        init_cond(&s->lanes[i].work);
+        for (int n = 0; rc == PST_OK && n < workers[i]; n++)
+            rc = start_thread(s, worker, &s->lanes[i], err);
+    }
     if (rc == PST_OK)
-        rc = start_thread(s, dispatcher, err);
+        rc = start_thread(s, dispatcher, s, err);
     if (rc != PST_OK) {
         pst_sched_stop(s);
         return rc;
@@ -295,13 +328,15 @@ void pst_sched_stop(struct pst_sched *s)
     pthread_mutex_lock(&s->lock);
     s->stopping = true;
     pthread_cond_broadcast(&s->due);
-    pthread_cond_broadcast(&s->work);
+    for (size_t i = 0; i < PST_LANE__COUNT; i++)
+        pthread_cond_broadcast(&s->lanes[i].work);
     pthread_cond_broadcast(&s->end);
     pthread_mutex_unlock(&s->lock);
     for (int i = 0; i < s->threads_n; i++)
         pthread_join(s->threads[i], NULL);
     pthread_cond_destroy(&s->due);
-    pthread_cond_destroy(&s->work);
+    for (size_t i = 0; i < PST_LANE__COUNT; i++)
+        pthread_cond_destroy(&s->lanes[i].work);
     pthread_cond_destroy(&s->end);
     pthread_mutex_destroy(&s->lock);
     pst_free(s);

@@ -23,8 +23,10 @@
     "lease_until_ms = " now " + $2 WHERE id = (SELECT o.id FROM orders o "                         \
     "LEFT JOIN order_turns t ON t.user_id = o.user_id WHERE o.ended_at_ms = 0 "                    \
     "AND o.run_at_ms <= $3 AND o.lane = $4 AND o.lease_until_ms <= " now " "                       \
-    "ORDER BY coalesce(t.claimed_at_ms, 0), o.run_at_ms, o.id LIMIT 1" skip ") "                   \
-    "RETURNING " COLS ", user_id"
+    "AND ($4 <> 'dns' OR " PST_SQL_TENANT_TURN(                                                    \
+        "o", now) ") "                                                                             \
+                  "ORDER BY coalesce(t.claimed_at_ms, 0), o.run_at_ms, o.id LIMIT 1" skip ") "     \
+                  "RETURNING " COLS ", user_id"
 
 #define TURN(now)                                                                                  \
     "INSERT INTO order_turns (user_id, claimed_at_ms) VALUES ($1, " now ") "                       \
@@ -54,6 +56,7 @@ enum {
     NEXT,
     FREE_STALE,
     WAKE,
+    WAKE_OF,
     END_OF,
 };
 
@@ -107,9 +110,14 @@ static const struct pst_stmt stmts[] = {
                     .cols = ""},
     [WAKE] = {.name = "order.wake",
               .sql = "UPDATE orders SET run_at_ms = $1 WHERE ended_at_ms = 0 "
-                     "AND run_at_ms > $1 AND ($2 = '' OR account_id = $2)",
+                     "AND lane = 'ca' AND run_at_ms > $1 AND ($2 = '' OR account_id = $2)",
               .args = "it",
               .cols = ""},
+    [WAKE_OF] = {.name = "order.wake-of",
+                 .sql = "UPDATE orders SET run_at_ms = $1 WHERE domain_id = $2 AND ended_at_ms = 0 "
+                        "AND lane = 'dns' AND run_at_ms > $1 AND lease_owner = ''",
+                 .args = "it",
+                 .cols = ""},
     [END_OF] = {.name = "order.end-of",
                 .sql = "UPDATE orders SET ended_at_ms = $1, lease_token = lease_token + 1, "
                        "lease_owner = '', lease_until_ms = 0, "
@@ -279,6 +287,13 @@ int pst_order_wake(struct pst_tx *tx, const char *account_id, int64_t now_ms, st
                         pst_t(account_id ? account_id : ""));
     tx->wake |= rc == PST_OK;
     return rc == PST_DONE ? PST_OK : rc;
+}
+
+int pst_order_wake_of(struct pst_tx *tx, const char *domain_id, int64_t now_ms, struct pst_err *err)
+{
+    int rc = pst_change(tx, &stmts[WAKE_OF], PST_NOTFOUND, err, pst_i(now_ms), pst_t(domain_id));
+    tx->wake |= rc == PST_OK;
+    return rc;
 }
 
 int pst_order_end_of(struct pst_tx *tx, const char *domain_id, const char *why, struct pst_err *err)

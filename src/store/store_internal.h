@@ -36,6 +36,7 @@ struct pst_tx {
     X(certificate) \
     X(challenge)   \
     X(claim)       \
+    X(dns_record)  \
     X(domain)      \
     X(edge)        \
     X(event)       \
@@ -139,6 +140,13 @@ int pst_webhook_delete_of(struct pst_tx *tx, const char *user_id, struct pst_err
 int pst_store_load_keys(struct pst_store *s, struct pst_err *err);
 
 /* ---- records ---- */
+
+/* In the lane 'dns' a tenant has at most two at once (orders and removals together), so that no
+ * host of his keeps the others waiting.  `r` is the row that is to be claimed. */
+#define PST_SQL_TENANT_TURN(r, now)                                                                \
+    "((SELECT count(*) FROM orders b WHERE b.user_id = " r ".user_id AND b.ended_at_ms = 0 "       \
+    "AND b.lane = 'dns' AND b.lease_until_ms > " now ") + (SELECT count(*) FROM dns_records c "    \
+    "WHERE c.user_id = " r ".user_id AND c.lease_until_ms > " now ")) < 2 "
 
 /* Fill an empty id, and an empty time (NULL: none) from the clock. */
 void pst_record_new(struct pst_tx *tx, char id[PST_ID_SIZE], int64_t *at_ms);

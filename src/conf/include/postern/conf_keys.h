@@ -135,6 +135,10 @@ K(ACME_PREFERRED_CHAIN, "acme.preferred_chain", POSTERND, TEXT, "text", "", 0, 2
     "Take the chain whose last certificate was issued by this common name, if the CA offers it.")
 
 #define PST_CONF_KEYS_DNS(K)                                                                  \
+K(DNS_WORKERS, "dns.workers", POSTERND, INT, "threads", "8", 1, 256, RESTART, \
+    "Threads that talk to the DNS providers and name servers of customers; each customer has at most two of them at once.") \
+K(DNS_REMOVE_MAX, "dns.remove_max", POSTERND, DURATION, "seconds", "7d", 60, 31536000, RESTART, \
+    "A value of ours that a DNS provider does not let go is given up after so long; an event says so.") \
 K(DNS_AZURE_BASE_URL, "dns.azure.base_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \
     "Instead of the API of Azure: an https URL, or http on loopback for trials.") \
 K(DNS_CLOUDFLARE_BASE_URL, "dns.cloudflare.base_url", POSTERND, TEXT, "url", "", 0, 2048, RESTART, \

@@ -10,6 +10,17 @@
  *   checking -> ordering -> authorizing -> publishing -> answering -> validating
  *            -> readying -> finalizing -> issuing -> downloading -> deploying -> done
  *
+ * A wildcard is proved in the DNS instead, by the best way that there is right now: a permanent
+ * record (dns-persist-01), a CNAME to our own name servers, the DNS provider of its app's
+ * variables, a record made by hand:
+ *
+ *   surveying -> ordering -> authorizing -> choosing -> recording -> confirming -> propagating
+ *             -> answering -> ...     (by hand: choosing -> awaiting -> answering)
+ *
+ * What talks to hosts that tenants name runs in a lane of its own, so that no slow one holds up the
+ * CA's workers; a tenant has at most two of its workers at once.  That lane also takes values away
+ * from providers again and tries variables that were changed.
+ *
  * From any of them to failed (counts for the back-off), withdrawn (DNS left; nothing to blame) or
  * back to ordering (the CA forgot the order or the account).
  *
@@ -26,8 +37,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <postern/store.h>
+
 struct pst_acme_ca;
 struct pst_clock;
+struct pst_dns_env;
 struct pst_err;
 struct pst_order_env;
 struct pst_rand;
@@ -72,6 +86,16 @@ struct pst_order_opts {
     int64_t probe_timeout_ms;    /* TLS probe of an edge */
     const atomic_bool *stopping; /* set: steps end early */
 
+    const struct pst_dns_env *dns; /* for the providers of tenants */
+    const char *dns_resolver;      /* what is asked whether a record can be seen; "": the zone's own
+                                      name servers */
+    const char *dnsd_zone;         /* of our own name servers; "": there are none */
+    int64_t look_ms;               /* how often a record is looked for that is made by hand */
+    int64_t remove_max_s;          /* a value that cannot be taken away is given up after this */
+    /* The operator's URLs instead of a provider's; NULL: none. */
+    const char *(*base_url)(void *arg, const char *provider);
+    const char *(*token_url)(void *arg, const char *provider);
+
     /* The name no longer leads here (or again may): it is to be watched.  From a worker's thread;
      * may be NULL. */
     void (*watch)(void *arg, const char *domain_id, const char *ascii);
@@ -88,11 +112,16 @@ void pst_order_env_free(struct pst_order_env *env);
  * *ret_n of them were begun. */
 int pst_order_begin_due(struct pst_order_env *env, int limit, int *ret_n, struct pst_err *err);
 
-/* A leased order; given up by pst_order_run(). */
+/* A leased order, or another piece of a lane's work; given up by pst_order_run(). */
 struct pst_order;
 
-/* Lease one due order.  PST_OK; PST_NOTFOUND: nothing is due. */
-int pst_order_lease(struct pst_order_env *env, struct pst_order **ret, struct pst_err *err);
+/* Lease one piece of work of the lane that is due.  PST_OK; PST_NOTFOUND: nothing is due. */
+int pst_order_lease(struct pst_order_env *env, enum pst_lane lane, struct pst_order **ret,
+                    struct pst_err *err);
+
+/* When the lane's next piece of work is due, 0: none. */
+int pst_order_next_at(struct pst_tx *tx, enum pst_lane lane, int64_t *ret_at_ms,
+                      struct pst_err *err);
 
 /* Run its steps until it must wait or has ended, and let it go.  *ret_steps (may be NULL): how
  * many were run. */
@@ -110,6 +139,10 @@ int pst_order_ask_renewal(struct pst_order_env *env, struct pst_err *err);
  * when it leads here.  Inside a transaction; an unknown domain is fine. */
 int pst_order_apply_verdict(struct pst_order_env *env, struct pst_tx *tx, const char *domain_id,
                             const struct pst_watch_verdict *v, struct pst_err *err);
+
+/* The environment variables of an app have changed: its wildcards' DNS provider is tried, and
+ * orders that wait for that go on.  Inside the transaction that changes them. */
+int pst_order_variables_changed(struct pst_tx *tx, const char *app_id, struct pst_err *err);
 
 /* ---- pure parts, for explain and the tests ---- */
 

@@ -2,7 +2,8 @@
  * sched.h - who does the due work, and when: threads that block, and rows that wait.
  *
  * One dispatcher thread looks what is due (domains to begin an order for, orders to move on),
- * leases it and hands it to a pool of workers; one more thread runs the periodic jobs.  Between
+ * leases it and hands it to the pool of workers of its lane, so that no slow host of a tenant's
+ * keeps those waiting that ask the CA; one more thread runs the periodic jobs.  Between
  * that they sleep until the earliest time in the database or until somebody pokes them.
  *
  * Threads:  pst_sched_poke() may be called by any, also from a commit hook; it never blocks.
@@ -34,7 +35,8 @@ struct pst_sched_opts {
     struct pst_store *store;
     struct pst_order_env *orders;
     const struct pst_clock *clock;
-    int workers;                      /* 1 to 256 */
+    int workers;                      /* for steps that ask the CA: 1 to 256 */
+    int dns_workers;                  /* for those that ask hosts of tenants: 1 to 256 */
     const struct pst_sched_job *jobs; /* copied */
     size_t jobs_n;                    /* at most 16 */
 };

@@ -558,8 +558,14 @@ int pst_order_next_due(struct pst_tx *tx, enum pst_lane lane, int64_t *ret_at_ms
                        struct pst_err *err);
 /* Free the leases of this node's earlier boots. */
 int pst_order_free_stale(struct pst_tx *tx, int64_t *ret_n, struct pst_err *err);
-/* Make the open orders of an account (all when NULL) due at once, e.g. when the CA is back. */
+/* Make the open orders of an account (all when NULL) due at once that wait for the CA, e.g. when it
+ * is back. */
 int pst_order_wake(struct pst_tx *tx, const char *account_id, int64_t now_ms, struct pst_err *err);
+
+/* Make the domain's order due at once that waits for something in the DNS.  PST_NOTFOUND: there is
+ * none, or a worker has it right now. */
+int pst_order_wake_of(struct pst_tx *tx, const char *domain_id, int64_t now_ms,
+                      struct pst_err *err);
 
 /* ---- budget: one GCRA bucket per (kind, key) ---- */
 
