@@ -33,6 +33,8 @@ enum {
 
 /* ---- answers ---- */
 
+#define PST_NDJSON "application/x-ndjson" /* one JSON value a line */
+
 struct pst_answer {
     int status;
     struct pst_buf body;                /* JSON text; empty: no body */
@@ -41,6 +43,7 @@ struct pst_answer {
     const char *challenge;              /* WWW-Authenticate; NULL: no such header */
     const char *type;                   /* Content-Type; NULL: JSON */
     char location[PST_HOST_SIZE + 128]; /* ""; no such header */
+    char link[PST_HOST_SIZE + 256];     /* Link; "": no such header */
     bool close;                         /* end the connection after it */
 };
 void pst_answer_init(struct pst_answer *a);
@@ -354,6 +357,7 @@ struct pst_api {
     struct pst_limiter *limiter; /* failed logins by address */
     struct pst_buf roots;        /* public roots, PEM; empty where the system has none */
     atomic_int aia_n;            /* uploads that may be fetching an issuer */
+    atomic_int imports_n;        /* requests that bring lines of an import */
     struct pst_listener listeners[PST_API_LISTEN_MAX];
     size_t listeners_n;
 };
@@ -377,6 +381,9 @@ pst_handler pst_apps_list, pst_apps_create, pst_apps_get, pst_apps_put, pst_apps
 pst_handler pst_upstreams_get, pst_upstreams_put, pst_upstreams_patch;
 pst_handler pst_domains_list, pst_domains_create, pst_domains_get, pst_domains_patch,
     pst_domains_delete, pst_domains_explain, pst_domains_proof;
+pst_handler pst_domains_export;
+pst_handler pst_imports_list, pst_imports_create, pst_imports_get, pst_imports_lines,
+    pst_imports_refusals, pst_imports_finish, pst_imports_cancel;
 pst_handler pst_certificates_check;
 pst_handler pst_requests_list, pst_requests_create, pst_requests_delete;
 pst_handler pst_events_list, pst_events_of_app, pst_health_get;
@@ -406,6 +413,9 @@ void pst_v2_refusal(struct pst_answer *ans);
 /* Append an event to a JSON list: for pst_event_each(). */
 int pst_event_push(const struct pst_event *e, void *list);
 
+/* An app by id or name, as far as the caller sees it.  PST_OK, PST_NOTFOUND, negative. */
+int pst_req_app_named(struct pst_req *req, struct pst_tx *tx, const char *id_or_name,
+                      struct pst_app *ret, struct pst_err *err);
 /* The app of the first parameter, as far as the caller sees it.  PST_OK, PST_REFUSED (answered
  * 404), negative. */
 int pst_req_app(struct pst_req *req, struct pst_tx *tx, struct pst_app *ret, struct pst_answer *ans,

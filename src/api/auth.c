@@ -211,12 +211,14 @@ static int load_user(struct pst_req *req, struct pst_tx *tx, const struct pst_cl
 static bool within_app(const struct pst_route *r)
 {
     static const char *const patterns[] = {
-        "/v1/apps", "/v1/users/self",          "/v1/features/stacks",
-        "/v2/self", "/v2/self/tokens/current", "/v2/summary"};
+        "/v1/apps",          "/v1/users/self",          "/v1/features/stacks",
+        "/v2/self",          "/v2/self/tokens/current", "/v2/summary",
+        "/v1/domains/export"};
 
     if (pst_streq(r->pattern, "/v1/apps/:app"))
         return r->method != PST_DELETE;
-    if (pst_str_starts(r->pattern, "/v1/apps/:app/") || strstr(r->pattern, "/applications/:app"))
+    if (pst_str_starts(r->pattern, "/v1/apps/:app/") || strstr(r->pattern, "/applications/:app") ||
+        pst_str_starts(r->pattern, "/v1/imports"))
         return true;
     for (size_t i = 0; i < PST_ARRAY_N(patterns); i++)
         if (pst_streq(r->pattern, patterns[i]))

@@ -166,7 +166,8 @@ int pst_adder_add(struct pst_adder *a, struct pst_tx *tx, struct pst_domain *d,
     pst_domain_first_phase(d, pst_wall_ms(a->req->api->opts.clock));
     if (upload)
         pst_upload_number(tx, upload, d);
-    rc = store(a, tx, d, claim, upload, err);
+    if (!a->check_only)
+        rc = store(a, tx, d, claim, upload, err);
     a->n += rc == PST_OK;
     return rc;
 }

@@ -35,6 +35,7 @@ struct pst_adder {
     bool skip_proof;         /* an operator answers for the names */
     struct pst_claim *claim; /* what was found out about the name; NULL: nobody looked */
     struct pst_app app;
+    bool check_only;                  /* only judge, store nothing */
     int64_t max, n;                   /* domains it may have, and has */
     char platform[PST_NAME_SIZE + 1]; /* ".example.net"; "": the platform has no domain */
 };

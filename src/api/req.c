@@ -107,14 +107,22 @@ void pst_req_base_url(const struct pst_req *req, char *to, size_t to_size)
         to[len - 1] = '\0';
 }
 
-int pst_req_app(struct pst_req *req, struct pst_tx *tx, struct pst_app *ret, struct pst_answer *ans,
-                struct pst_err *err)
+int pst_req_app_named(struct pst_req *req, struct pst_tx *tx, const char *id_or_name,
+                      struct pst_app *ret, struct pst_err *err)
 {
-    int rc = pst_app_find(tx, req->scope, req->params[0], ret, err);
+    int rc = pst_app_find(tx, req->scope, id_or_name, ret, err);
 
     /* To a token that is bound to one app the others do not exist. */
     if (rc == PST_OK && req->token.app_id[0] && !pst_streq(req->token.app_id, ret->id))
         rc = PST_NOTFOUND;
+    return rc;
+}
+
+int pst_req_app(struct pst_req *req, struct pst_tx *tx, struct pst_app *ret, struct pst_answer *ans,
+                struct pst_err *err)
+{
+    int rc = pst_req_app_named(req, tx, req->params[0], ret, err);
+
     return rc == PST_NOTFOUND ? pst_answer_absent(ans, "app") : rc;
 }
 

@@ -8,6 +8,7 @@
 #define V2_OWN     "/v2/self/applications/:app"
 #define V1_DOMAIN  "/v1/apps/:app/domains/:id"
 #define V1_WEBHOOK "/v1/webhooks/:id"
+#define V1_IMPORT  "/v1/imports/:id"
 
 /* clang-format off */
 const struct pst_route pst_routes[] = {
@@ -65,6 +66,14 @@ const struct pst_route pst_routes[] = {
     {PST_GET,    V1_DOMAIN "/csr",             pst_requests_list,       PST_NEED_USER,     PST_TX_READ,  false, "The certificate requests that were made for a domain."},
     {PST_POST,   V1_DOMAIN "/csr",             pst_requests_create,     PST_NEED_WRITER,   PST_TX_NONE,  true,  "Make a key, which stays here, and a certificate request for it."},
     {PST_DELETE, V1_DOMAIN "/csr/:csr",        pst_requests_delete,     PST_NEED_WRITER,   PST_TX_WRITE, false, "Forget a certificate request and its key."},
+    {PST_GET,    "/v1/domains/export",         pst_domains_export,      PST_NEED_USER,     PST_TX_READ,  false, "A page of domains as lines that an import takes; the Link field leads to the next one."},
+    {PST_GET,    "/v1/imports",                pst_imports_list,        PST_NEED_USER,     PST_TX_READ,  false, "The caller's imports, newest first; an operator sees those of all."},
+    {PST_POST,   "/v1/imports",                pst_imports_create,      PST_NEED_WRITER,   PST_TX_WRITE, true,  "Begin an import of many domains, into one app or into those that its lines name."},
+    {PST_GET,    V1_IMPORT,                    pst_imports_get,         PST_NEED_USER,     PST_TX_READ,  false, "How far an import is, and the first lines that were refused."},
+    {PST_PUT,    V1_IMPORT "/lines",           pst_imports_lines,       PST_NEED_WRITER,   PST_TX_NONE,  PST_BODY_RAW, "Bring lines of an import, from line ?from= on; those that it has already are skipped."},
+    {PST_GET,    V1_IMPORT "/refusals",        pst_imports_refusals,    PST_NEED_USER,     PST_TX_READ,  false, "The lines that an import refused and why, those behind line ?after=."},
+    {PST_POST,   V1_IMPORT "/finish",          pst_imports_finish,      PST_NEED_WRITER,   PST_TX_NONE,  PST_BODY_MAYBE, "Say that all lines of an import were brought."},
+    {PST_POST,   V1_IMPORT "/cancel",          pst_imports_cancel,      PST_NEED_WRITER,   PST_TX_NONE,  PST_BODY_MAYBE, "Bring no more lines; what was added stays."},
     {PST_POST,   "/v1/certificates/check",     pst_certificates_check,  PST_NEED_USER,     PST_TX_NONE,  true,  "Judge a certificate as an upload would be, and store nothing."},
     {PST_POST,   V1_DOMAIN "/retry",         pst_domains_retry,       PST_NEED_WRITER,   PST_TX_WRITE, PST_BODY_MAYBE, "Try at once again to get a certificate; once in 12 minutes for a name."},
 

@@ -60,6 +60,8 @@ static enum MHD_Result send_answer(struct pst_req *req)
         MHD_add_response_header(r, "WWW-Authenticate", a->challenge);
     if (a->location[0])
         MHD_add_response_header(r, "Location", a->location);
+    if (a->link[0])
+        MHD_add_response_header(r, "Link", a->link);
     if (a->close)
         MHD_add_response_header(r, "Connection", "close");
     if (a->retry_after_s > 0) {

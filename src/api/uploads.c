@@ -46,11 +46,11 @@ static int find_known(void *arg, const struct pst_cert_missing *missing, struct 
     return pst_store_read(k.req->api->opts.store, known_tx, &k, err);
 }
 
-static int judge(struct pst_req *req, const struct pst_cert_request *q, struct pst_cert_result *ret,
-                 struct pst_err *err)
+static int judge(struct pst_req *req, const struct pst_upload_for *to,
+                 const struct pst_cert_request *q, struct pst_cert_result *ret, struct pst_err *err)
 {
     struct pst_api *api = req->api;
-    struct pst_cert_process process = {.clock = api->opts.clock};
+    struct pst_cert_process process = {.clock = api->opts.clock, .reader = to->reader};
     struct pst_cert_sources sources = {.known = find_known, .arg = req};
 
     bool fetch = api->opts.aia && atomic_fetch_add(&api->aia_n, 1) < AIA_AT_ONCE;
@@ -125,7 +125,7 @@ int pst_upload_judge(struct pst_req *req, const struct pst_upload_for *to, struc
             return rc;
         q.passphrase = &passphrase;
     }
-    int rc = judge(req, &q, &u->result, err);
+    int rc = judge(req, to, &q, &u->result, err);
     if (rc != PST_OK || !*to->domain_id || inputs[1].len > 0 || !u->result.chain.leaf.data ||
         !pst_cert_has(&u->result, PST_CERT_KEY_MISSING))
         return rc;
@@ -134,7 +134,7 @@ int pst_upload_judge(struct pst_req *req, const struct pst_upload_for *to, struc
         return rc == PST_NOTFOUND ? PST_OK : rc;
     memcpy(spki, u->result.chain.info.spki_sha256, sizeof spki);
     q.held_spki_sha256 = spki;
-    return judge(req, &q, &u->result, err);
+    return judge(req, to, &q, &u->result, err);
 }
 
 int pst_upload_refuse(const struct pst_upload *u, struct pst_answer *ans, struct pst_err *err)
@@ -239,7 +239,8 @@ int pst_certificates_check(struct pst_req *req, struct pst_tx *tx, struct pst_an
     u.cert = b.tlscert;
     u.key = b.tlskey;
     u.passphrase = b.passphrase;
-    struct pst_upload_for to = {"", ascii[0] ? ascii : NULL, true};
+    struct pst_upload_for to = {
+        .domain_id = "", .ascii = ascii[0] ? ascii : NULL, .only_check = true};
     rc = pst_upload_judge(req, &to, &u, err);
     if (rc == PST_OK)
         rc = pst_cert_report_json(&u.result, &report, err);

@@ -21,9 +21,10 @@ void pst_upload_deinit(struct pst_upload *u);
 
 /* Whom it is for. */
 struct pst_upload_for {
-    const char *domain_id; /* "": a domain that is not there yet */
-    const char *ascii;     /* the name to cover; NULL: any */
-    bool only_check;       /* a certificate without its key is fine, too */
+    const char *domain_id;          /* "": a domain that is not there yet */
+    const char *ascii;              /* the name to cover; NULL: any */
+    bool only_check;                /* a certificate without its key is fine, too */
+    struct pst_cert_reader *reader; /* kept for many uploads of one sender; NULL: none is */
 };
 
 /*

@@ -16,7 +16,8 @@ from stack import build_dir
 class Answer:
     def __init__(self, status, headers, text):
         self.status, self.headers, self.text = status, headers, text
-        self.json = json.loads(text) if text else None
+        lines = headers and headers.get("Content-Type") == "application/x-ndjson"
+        self.json = json.loads(text) if text and not lines else None
 
     def __repr__(self):
         return f"{self.status} {self.text}"
