@@ -95,6 +95,7 @@ complete -c postern -n __fish_use_subcommand -a certs-convert -d 'Print certific
 complete -c postern -n '__fish_seen_subcommand_from certs-convert' -l passphrase -x -d 'What opens an encrypted key; better set POSTERN_PASSPHRASE, which other users do not see.'
 complete -c postern -n __fish_use_subcommand -a events -d 'List what happened, newest first.'
 complete -c postern -n '__fish_seen_subcommand_from events' -l limit -s n -x -d 'How many to show; 50 at first, at most 500.'
+complete -c postern -n __fish_use_subcommand -a platform -d 'Show the certificates of the platform names (operators only).'
 complete -c postern -n __fish_use_subcommand -a edges -d 'List the edges (operators only).'
 complete -c postern -n __fish_use_subcommand -a edges-remove -d 'Remove an edge (operators only).'
 complete -c postern -n __fish_use_subcommand -a edges-enrol-token -d 'Make a one-time token with which an edge joins (operators only).'

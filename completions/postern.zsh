@@ -47,6 +47,7 @@ _postern_commands() {
         'certs-show:Show what stands in files with certificates and keys.'
         'certs-convert:Print certificates and keys of any form as PEM.'
         'events:List what happened, newest first.'
+        'platform:Show the certificates of the platform names (operators only).'
         'edges:List the edges (operators only).'
         'edges-remove:Remove an edge (operators only).'
         'edges-enrol-token:Make a one-time token with which an edge joins (operators only).'

@@ -375,7 +375,7 @@ pst_handler pst_apps_rename, pst_apps_restart, pst_operations_get;
 pst_handler pst_variables_list, pst_variables_put, pst_variables_create, pst_variables_patch,
     pst_variables_delete, pst_variables_delete_list;
 pst_handler pst_domains_retry, pst_ledger_get, pst_ready_get, pst_openapi_get, pst_metrics_get;
-pst_handler pst_regions_list, pst_stacks_list;
+pst_handler pst_regions_list, pst_stacks_list, pst_platform_show;
 pst_handler pst_apps_list, pst_apps_create, pst_apps_get, pst_apps_put, pst_apps_patch,
     pst_apps_delete;
 pst_handler pst_upstreams_get, pst_upstreams_put, pst_upstreams_patch;

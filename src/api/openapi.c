@@ -85,6 +85,7 @@ static const struct detail {
     {PST_POST, "/v1/imports/:id/finish", 200, "import", NULL},
     {PST_POST, "/v1/imports/:id/cancel", 200, "import", NULL},
     {PST_GET, "/v1/ledger", 0, "ledger", NULL},
+    {PST_GET, "/v1/platform", 0, "platform", NULL},
     {PST_GET, "/v1/edges", 0, "edges", NULL},
     {PST_POST, "/v1/edges/enrol-tokens", 0, "enrol_token", OBJ("\"region\":" TEXT)},
     {PST_POST, "/v1/certificates/check", 200, NULL, NULL},

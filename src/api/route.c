@@ -83,6 +83,7 @@ const struct pst_route pst_routes[] = {
     {PST_GET,    "/v1/events",                 pst_events_list,         PST_NEED_OPERATOR, PST_TX_READ,  false, "What happened on the platform, newest first."},
     {PST_GET,    "/v1/ledger",               pst_ledger_get,          PST_NEED_OPERATOR, PST_TX_READ,  false, "What is left of the CA's limits, by account, registered domain and name."},
 
+    {PST_GET,    "/v1/platform",               pst_platform_show,       PST_NEED_OPERATOR, PST_TX_READ,  false, "The certificates of the platform names: which there are, and which the edges serve."},
     {PST_GET,    "/v1/edges",                  pst_edges_list,          PST_NEED_OPERATOR, PST_TX_READ,  false, "The edges, what they have and whether they are live."},
     {PST_POST,   "/v1/edges/enrol-tokens",     pst_edges_enrol_token,   PST_NEED_OPERATOR, PST_TX_WRITE, true,  "Make a one-time token with which an edge enrols."},
     {PST_DELETE, "/v1/edges/:id",              pst_edges_delete,        PST_NEED_OPERATOR, PST_TX_WRITE, false, "Remove an edge; its token is void at once."},

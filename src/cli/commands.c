@@ -179,6 +179,10 @@ const struct cli_command cli_commands[] = {
 
     {"events", "", 0, 0, BIT(LIMIT), false, cli_events, "List what happened, newest first.",
      "With --app what happened to the app; without it, for operators, on the whole platform."},
+    {"platform", "", 0, 0, 0, false, cli_platform,
+     "Show the certificates of the platform names (operators only).",
+     "The edges serve the first that is valid: the operator's files, the one that the ACME CA "
+     "issued (platform.acme), the local CA's."},
     {"edges", "", 0, 0, 0, false, cli_edges, "List the edges (operators only).", NULL},
     {"edges-remove", "ID", 1, 1, 0, false, cli_edges_remove, "Remove an edge (operators only).",
      "Its token is void at once; it goes on serving what it has."},

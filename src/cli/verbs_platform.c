@@ -1,7 +1,32 @@
-/* verbs_platform.c - events and edges. */
+/* verbs_platform.c - the platform's certificates, events and edges. */
 #include "cli_internal.h"
 
 enum { PART_SIZE = 1024, LIMIT_DEFAULT = 50, LIMIT_MAX = 500 };
+
+int cli_platform(struct cli *c)
+{
+    static const struct cli_column columns[] = {
+        {"ORIGIN", "origin", CLI_PLAIN},  {"VALID", "valid", CLI_YES_NO},
+        {"SERVED", "served", CLI_YES_NO}, {"UNTIL", "not_after", CLI_TIME},
+        {"ISSUER", "issuer", CLI_PLAIN},  {"SERIAL", "serial", CLI_PLAIN},
+    };
+    auto_answer struct cli_answer a = {0};
+
+    int status = cli_ask(c, "GET", NULL, &a, "/v1/platform");
+    if (status != PST_EXIT_OK || cli_print_json(c, a.json))
+        return status;
+    const struct pst_json *p = pst_json_get(a.json, "platform");
+    status = cli_list(c, pst_json_get(p, "ladder"), columns, PST_ARRAY_N(columns));
+    const struct pst_json *d = pst_json_get(p, "domain");
+    if (status != PST_EXIT_OK || pst_json_type(d) != PST_JSON_OBJECT)
+        return status;
+    const char *reason = pst_json_get_text(d, "reason");
+    cli_line("%s by ACME: %s%s%s", cli_text(d, "name"), cli_text(d, "word"), reason ? ": " : "",
+             reason ? reason : "");
+    cli_line("More: postern --app %s domains-explain '%s'", cli_text(p, "app"),
+             cli_text(d, "name"));
+    return PST_EXIT_OK;
+}
 
 int cli_events(struct cli *c)
 {

@@ -634,6 +634,17 @@ def test_only_wildcards_have_options(api):
     assert provider["provider"] == "ovh" and "DNS_OVH_ENDPOINT" in provider["variables"]
 
 
+def test_the_platforms_certificates_are_for_operators(api):
+    p = api.call("GET", "/v1/platform", user="olga").json["platform"]
+    assert p["names"] == "*.osc-fr1.platform.example"
+    assert [s["origin"] for s in p["ladder"]] == ["files", "acme", "local"]
+    assert not any(s["valid"] or s["served"] for s in p["ladder"])
+    assert p["app"] is None and p["domain"] is None  # platform.acme is off
+    assert api.call("GET", "/v1/platform", user="alice").status == 403
+    told = [line.split("\t") for line in api.cli("platform", user="olga").stdout.splitlines()]
+    assert [row[0] for row in told] == ["files", "acme", "local"]
+
+
 def test_dns_providers_are_listed(api):
     listed = api.call("GET", "/v1/dns_providers", user="alice").json["dns_providers"]
     variables = {p["name"]: p["variables"] for p in listed}
