@@ -14,14 +14,9 @@ enum {
     EVENTS = PST_DNSD_LISTEN_MAX + 1,
 };
 
-union control {
-    struct cmsghdr head;
-    unsigned char room[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-};
-
 struct slot {
     struct sockaddr_storage from;
-    union control control;
+    _Alignas(struct cmsghdr) unsigned char control[CMSG_SPACE(sizeof(struct in6_pktinfo))];
     struct iovec in_vec, out_vec;
     uint8_t in[QUESTION_MAX];
     uint8_t out[PST_DNS_REPLY_UDP_MAX];
@@ -48,7 +43,7 @@ static void prepare(struct pst_udp *u)
                                            .msg_namelen = sizeof s->from,
                                            .msg_iov = &s->in_vec,
                                            .msg_iovlen = 1,
-                                           .msg_control = &s->control,
+                                           .msg_control = s->control,
                                            .msg_controllen = sizeof s->control};
     }
 }
