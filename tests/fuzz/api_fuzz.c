@@ -99,13 +99,16 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
-static void check_answer(const struct pst_answer *a)
+static void check_answer(const struct pst_req *req, const struct pst_answer *a)
 {
+    /* There is no edge here, and that is what it tells. */
+    bool not_ready = a->status == 503 && pst_streq(req->route->pattern, "/v1/ready");
     auto_(pst_json_free) struct pst_json *j = NULL;
 
-    pst_require(a->status >= 200 && a->status < 500);
-    pst_require(a->body.len > 0 || a->status == 204);
-    if (a->body.len)
+    pst_require((a->status >= 200 && a->status < 500) || not_ready);
+    /* A restart is answered with 202 and nothing, for that is what clients of the platform know. */
+    pst_require(a->body.len > 0 || a->status == 204 || a->status == 202);
+    if (a->body.len && !a->type)
         pst_require(pst_json_parse(&j, a->body.data, a->body.len, NULL) == PST_OK);
 }
 
@@ -128,7 +131,7 @@ static void feed_request(const char *text, size_t len)
         if (!req->body.too_long && pst_target_parse(&req->target, target, NULL) == PST_OK) {
             pst_answer_init(&ans);
             if (pst_dispatch(req, &ans) == PST_OK)
-                check_answer(&ans);
+                check_answer(req, &ans);
             pst_answer_deinit(&ans);
         }
     }
