@@ -143,7 +143,6 @@ enum pst_effect_kind {
     PST_DOMAIN_ADDED,
     PST_DOMAIN_CHANGED,
     PST_DOMAIN_REMOVED,
-    PST_VARIABLES_CHANGED, /* id is the app's */
 };
 
 /* A hook to be called after the commit. */

@@ -67,15 +67,20 @@ static void on_removed(void *arg, const char *id)
     note(arg, "removed", id);
 }
 
-static void on_variables(void *arg, const char *app_id)
+static int on_variables(void *arg, struct pst_tx *tx, const char *app_id, struct pst_err *err)
 {
+    (void)tx;
+    (void)err;
     note(arg, "variables", app_id);
+    return PST_OK;
 }
 
 /* A CA that takes such records below example.com only. */
-static int persist_value(void *arg, const char *ascii, struct pst_buf *ret, struct pst_err *err)
+static int persist_value(void *arg, struct pst_tx *tx, const char *ascii, struct pst_buf *ret,
+                         struct pst_err *err)
 {
     (void)arg;
+    (void)tx;
     (void)err;
     if (!pst_str_ends(ascii, ".example.com"))
         return PST_NOTFOUND;

@@ -112,8 +112,8 @@ static int add_persist(const struct options *o)
         .text = "Make this record once. It says that the platform's account at the CA may have "
                 "certificates for the name, so that nothing has to be changed ever after."};
 
-    int rc =
-        h->persist_value ? h->persist_value(h->arg, o->d->ascii, &value, o->err) : PST_NOTFOUND;
+    int rc = h->persist_value ? h->persist_value(h->arg, o->tx, o->d->ascii, &value, o->err)
+                              : PST_NOTFOUND;
     if (rc != PST_OK)
         return rc < 0 ? rc : PST_OK;
     way.value = pst_buf_cstr(&value);

@@ -284,8 +284,6 @@ static void call_hooks(struct pst_req *req)
             h->domain_changed(h->arg, e->id, e->ascii);
         else if (e->kind == PST_DOMAIN_REMOVED && h->domain_removed)
             h->domain_removed(h->arg, e->id);
-        else if (e->kind == PST_VARIABLES_CHANGED && h->variables_changed)
-            h->variables_changed(h->arg, e->id);
     }
     req->effects_n = 0; /* once, also when the answer is held back and comes later */
 }

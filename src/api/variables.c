@@ -115,6 +115,14 @@ int pst_variables_list(struct pst_req *req, struct pst_tx *tx, struct pst_answer
     return rc == PST_OK ? answer_list(pst_take(&list), ans, err) : rc;
 }
 
+static int tell_change(struct pst_req *req, struct pst_tx *tx, const char *app_id,
+                       struct pst_err *err)
+{
+    const struct pst_api_hooks *h = &req->api->opts.hooks;
+
+    return h->variables_changed ? h->variables_changed(h->arg, tx, app_id, err) : PST_OK;
+}
+
 /* ---- setting ---- */
 
 static int check_name(const char *name, struct pst_answer *ans)
@@ -219,7 +227,7 @@ int pst_variables_put(struct pst_req *req, struct pst_tx *tx, struct pst_answer 
         rc = pst_req_event(req, tx, "variables.set", a.id, NULL, err,
                            "variables of app %s were set: %zu", a.name, pst_json_len(given));
         if (rc == PST_OK)
-            rc = pst_req_effect(req, PST_VARIABLES_CHANGED, a.id, "", err);
+            rc = tell_change(req, tx, a.id, err);
         if (rc != PST_OK)
             return rc;
     }
@@ -241,7 +249,7 @@ int pst_variables_create(struct pst_req *req, struct pst_tx *tx, struct pst_answ
         rc = pst_req_event(req, tx, "variables.set", a.id, NULL, err,
                            "variable %s of app %s was set", v.name, a.name);
     if (rc == PST_OK)
-        rc = pst_req_effect(req, PST_VARIABLES_CHANGED, a.id, "", err);
+        rc = tell_change(req, tx, a.id, err);
     if (rc == PST_OK)
         rc = answer_one(&v, set == PST_DONE ? 200 : 201, ans, err);
     pst_variable_deinit(&v);
@@ -270,7 +278,7 @@ static int patch_value(struct pst_req *req, struct pst_tx *tx, struct pst_variab
         rc = pst_req_event(req, tx, "variables.set", v->app_id, NULL, err, "variable %s was set",
                            v->name);
     if (rc == PST_OK)
-        rc = pst_req_effect(req, PST_VARIABLES_CHANGED, v->app_id, "", err);
+        rc = tell_change(req, tx, v->app_id, err);
     return rc == PST_OK ? answer_one(v, 200, ans, err) : rc;
 }
 
@@ -306,7 +314,7 @@ static int remove_one(struct pst_req *req, struct pst_tx *tx, const struct pst_a
         rc = pst_req_event(req, tx, "variables.removed", a->id, NULL, err,
                            "variable %s of app %s was removed", v.name, a->name);
     if (rc == PST_OK)
-        rc = pst_req_effect(req, PST_VARIABLES_CHANGED, a->id, "", err);
+        rc = tell_change(req, tx, a->id, err);
     pst_variable_deinit(&v);
     return rc == PST_NOTFOUND ? pst_answer_absent(ans, "variable") : rc;
 }

@@ -180,6 +180,19 @@ static int start_aia(struct daemon *d, struct pst_err *err)
     return rc == PST_OK ? rc : pst_wrap(err, "uploads.aia");
 }
 
+static int variables_changed(void *arg, struct pst_tx *tx, const char *app_id, struct pst_err *err)
+{
+    (void)arg;
+    return pst_order_variables_changed(tx, app_id, err);
+}
+
+static int persist_value(void *arg, struct pst_tx *tx, const char *ascii, struct pst_buf *ret,
+                         struct pst_err *err)
+{
+    struct daemon *d = arg;
+    return pst_order_persist_value(d->orders, tx, ascii, ret, err);
+}
+
 static int start_api(struct daemon *d, struct pst_err *err)
 {
     struct pst_api_opts o = {.store = d->store,
@@ -191,7 +204,9 @@ static int start_api(struct daemon *d, struct pst_err *err)
                              .hooks = {.arg = d,
                                        .domain_added = pst_daemon_dns_follow,
                                        .domain_changed = pst_daemon_dns_follow,
-                                       .domain_removed = pst_daemon_dns_forget}};
+                                       .domain_removed = pst_daemon_dns_forget,
+                                       .variables_changed = variables_changed,
+                                       .persist_value = persist_value}};
     struct pst_api *api = NULL;
     int rc = pst_api_start(&api, &o, err);
     pthread_mutex_lock(&d->parts);

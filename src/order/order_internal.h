@@ -10,6 +10,7 @@
 #include <postern/dns.h>
 #include <postern/dns_records.h>
 #include <postern/order.h>
+#include <postern/persist.h>
 #include <postern/store.h>
 
 #define LOG "order"
@@ -291,6 +292,18 @@ struct pst_survey {
  */
 int pst_order_survey(struct pst_order *o, bool check, struct pst_err *err);
 void pst_survey_free(struct pst_survey *s);
+
+/* The permanent record as the CA last offered it; ca borrows from the rest. */
+struct pst_permanent {
+    struct pst_persist_offer offer;
+    char *issuers[PST_PERSIST_ISSUERS_MAX];
+    struct pst_acme_challenge challenge;
+    struct pst_acme_directory directory;
+    struct pst_persist_ca ca;
+};
+/* account_url and thumbprint are borrowed, too.  PST_OK; PST_NOTFOUND: it offers none. */
+int pst_permanent_load(struct pst_tx *tx, const char *account_id, const char *account_url,
+                       const char *thumbprint, struct pst_permanent *ret, struct pst_err *err);
 
 /* The JSON of acme_dns_error for a refusal by a provider. */
 void pst_dns_error_write(const struct pst_dns_blame *b, const struct pst_err *fault, char *ret,

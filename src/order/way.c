@@ -4,7 +4,6 @@
 
 #include <postern/challenge.h>
 #include <postern/name.h>
-#include <postern/persist.h>
 #include <postern/resolve.h>
 
 #include "order_internal.h"
@@ -112,40 +111,30 @@ static int survey_cnames(struct pst_order *o, struct pst_survey *s, struct pst_w
 
 struct offer {
     struct pst_order *o;
-    struct pst_persist_offer offer;
+    struct pst_permanent permanent;
 };
 
 static int offer_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
 {
     struct offer *f = arg;
-    return pst_persist_offer_get(tx, f->o->row.account_id, &f->offer, err);
+    const struct pst_order *o = f->o;
+    return pst_permanent_load(tx, o->row.account_id, o->account_url, o->thumbprint, &f->permanent,
+                              err);
 }
 
-static int judge_persist(struct pst_order *o, const struct pst_persist_offer *offer,
+static int judge_persist(struct pst_order *o, const struct pst_persist_ca *ca,
                          struct pst_way_facts *f, struct pst_err *err)
 {
     auto_(pst_resolve_records_free) struct pst_resolve_records *txt = NULL;
     struct pst_persist_verdict verdict;
-    struct pst_persist_ca ca;
     char fqdn[PST_NAME_SIZE];
-    char *issuers[PST_PERSIST_ISSUERS_MAX];
 
-    for (size_t i = 0; i < offer->issuers_n; i++)
-        issuers[i] = (char *)offer->issuers[i];
-    struct pst_acme_challenge c = {.type = PST_ACME_DNS_PERSIST_01,
-                                   .issuers = issuers,
-                                   .issuers_n = offer->issuers_n,
-                                   .account_uri =
-                                       offer->account_uri[0] ? (char *)offer->account_uri : NULL,
-                                   .hashed = offer->hashed};
-    struct pst_acme_directory dir = {.account_hash_prefix = (char *)offer->hash_prefix};
-    if (!pst_persist_fqdn(o->row.name, fqdn) ||
-        pst_persist_choose(&dir, &c, o->account_url, o->thumbprint, &ca) != PST_OK)
+    if (!pst_persist_fqdn(o->row.name, fqdn))
         return PST_OK;
     int rc = pst_resolve_txt(o->env->o.resolver, fqdn, &txt, err);
     if (rc != PST_OK)
         return rc < 0 ? rc : PST_OK;
-    rc = pst_persist_judge(&ca, o->row.name, (const char *const *)txt->texts, txt->n,
+    rc = pst_persist_judge(ca, o->row.name, (const char *const *)txt->texts, txt->n,
                            pst_order_now_ms(o) / 1000, &verdict, err);
     f->persist = rc == PST_OK && verdict.result == PST_PERSIST_MATCH;
     return rc;
@@ -161,8 +150,8 @@ static int survey_persist(struct pst_order *o, struct pst_way_facts *f, struct p
     read->o = o;
     int rc = pst_store_read(o->env->o.store, offer_tx, read, err);
     bool open = o->row.order_url[0] != '\0';
-    if (rc == PST_OK && read->offer.offered && (!open || o->data.persist_url[0]))
-        rc = judge_persist(o, &read->offer, f, err);
+    if (rc == PST_OK && (!open || o->data.persist_url[0]))
+        rc = judge_persist(o, &read->permanent.ca, f, err);
     pst_free(read);
     return rc == PST_NOTFOUND ? PST_OK : rc;
 }

@@ -30,6 +30,7 @@ struct pst_http;
 struct pst_rand;
 struct pst_resolver;
 struct pst_store;
+struct pst_tx;
 
 /*
  * What others want to know or know better.  Called from a worker after the commit, so quickly; each
@@ -43,11 +44,13 @@ struct pst_api_hooks {
     void (*domain_changed)(void *arg, const char *id, const char *ascii);
     /* Also once for each domain of an app that is removed. */
     void (*domain_removed)(void *arg, const char *id);
-    /* Variables of an app were set or removed: its DNS provider may be another now. */
-    void (*variables_changed)(void *arg, const char *app_id);
-    /* Append the value of the dns-persist-01 record for a name.  Waits for nobody.  PST_OK;
+    /* Variables of an app were set or removed: its DNS provider may be another now.  This one is
+     * called inside the transaction, which may run again.  PST_OK or negative. */
+    int (*variables_changed)(void *arg, struct pst_tx *tx, const char *app_id, struct pst_err *err);
+    /* Append the value of the dns-persist-01 record for a name; inside a transaction, too.  PST_OK;
      * PST_NOTFOUND: the CA is not known to take such records; negative. */
-    int (*persist_value)(void *arg, const char *ascii, struct pst_buf *ret, struct pst_err *err);
+    int (*persist_value)(void *arg, struct pst_tx *tx, const char *ascii, struct pst_buf *ret,
+                         struct pst_err *err);
 };
 
 enum { PST_API_LISTEN_MAX = 8 };

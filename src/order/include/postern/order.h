@@ -144,6 +144,11 @@ int pst_order_apply_verdict(struct pst_order_env *env, struct pst_tx *tx, const 
  * orders that wait for that go on.  Inside the transaction that changes them. */
 int pst_order_variables_changed(struct pst_tx *tx, const char *app_id, struct pst_err *err);
 
+/* Append the value of the permanent record (dns-persist-01) for a name, as the CA last offered it.
+ * PST_OK; PST_NOTFOUND: it does not take such records, or was not asked yet. */
+int pst_order_persist_value(struct pst_order_env *env, struct pst_tx *tx, const char *name,
+                            struct pst_buf *ret, struct pst_err *err);
+
 /* ---- pure parts, for explain and the tests ---- */
 
 /* The wait after `failures` (>= 1) failed attempts: first, doubled each time, at most `max`, up to
