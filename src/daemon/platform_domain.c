@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <postern/order.h>
+
 #include "daemon_internal.h"
 
 enum { ENV_FILE_MAX = 64 * 1024, ENV_MAX = 64 };
@@ -206,16 +208,15 @@ static int own_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
         rc = set_custom(tx, &d, &changed, err);
     if (rc != PST_OK)
         return rc;
-    /* New variables are tried at once, whatever the old ones have led to. */
-    if (fresh || (own->changed && (d.failures || !d.acme_cert))) {
+    if (own->changed)
+        rc = pst_order_variables_changed(tx, d.app_id, err);
+    if (fresh) {
         d.phase = PST_PHASE_WORK;
-        d.failures = 0;
         d.due_at_ms = d.next_try_at_ms = pst_wall_ms(pst_clock_system());
-        changed = true;
     }
-    if (!changed)
-        return own->changed ? PST_OK : PST_DONE;
-    return pst_domain_update(tx, &d, err);
+    if (rc == PST_OK && (fresh || changed))
+        return pst_domain_update(tx, &d, err);
+    return rc == PST_OK && !own->changed ? PST_DONE : rc;
 }
 
 int pst_daemon_platform_domain(struct daemon *d, const char *wildcard, struct pst_err *err)

@@ -13,6 +13,7 @@ struct look {
     struct pst_domain domain;
     struct pst_certificate cert;
     bool gone;   /* the domain was removed */
+    bool own;    /* the platform's own: its certificate stands in the default ladder */
     bool on_top; /* this certificate is the step that the edges serve */
     char edges[EDGES_MAX][PST_WORD_SIZE];
     size_t edges_n;
@@ -50,8 +51,14 @@ static int look_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
 {
     struct look *l = arg;
 
+    struct pst_default_ladder platform;
+
     l->edges_n = 0;
-    int rc = pst_domain_get(tx, l->o->row.domain_id, &l->domain, err);
+    int rc = pst_default_ladder_get(tx, &platform, err);
+    if (rc != PST_OK)
+        return rc;
+    l->own = pst_streq(platform.domain_id, l->o->row.domain_id);
+    rc = pst_domain_get(tx, l->o->row.domain_id, &l->domain, err);
     l->gone = rc == PST_NOTFOUND;
     if (rc != PST_OK)
         return rc < 0 ? rc : PST_OK;
@@ -81,13 +88,16 @@ static void shown_name(const struct pst_order *o, char to[PST_NAME_SIZE])
 static bool all_serve(struct look *l, char *why, size_t why_size)
 {
     char name[PST_NAME_SIZE];
+    /* The edges know no name below the platform's own but those of apps; who names none is shown
+     * the default. */
+    const char *sni = l->own ? NULL : name;
 
     shown_name(l->o, name);
     for (size_t i = 0; i < l->edges_n; i++) {
         uint8_t leaf[32];
         char hex[65];
         struct pst_err err = {0};
-        int rc = pst_tls_probe(l->edges[i], name, (int)l->o->env->o.probe_timeout_ms, leaf, &err);
+        int rc = pst_tls_probe(l->edges[i], sni, (int)l->o->env->o.probe_timeout_ms, leaf, &err);
         if (rc != PST_OK) {
             snprintf(why, why_size, "edge %.60s: %.300s", l->edges[i], err.text);
             return false;
