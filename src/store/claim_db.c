@@ -6,56 +6,42 @@
 #include <postern/name.h>
 
 enum {
-    COVERED,
-    COVERS,
-    RELEASED,
-    RELEASED_UNDER,
+    OF_NAME,
+    OF_WILDCARD,
     RELEASE,
-    RETAKE,
-    LAST_RELEASE,
     REGISTERED_LOCK,
 };
 
+#define FLAG(query) "CAST(CASE WHEN EXISTS (" query ") THEN 1 ELSE 0 END AS bigint)"
+
+#define HOLDER  "coalesce((SELECT id FROM domains WHERE ascii = $1), '')"
+#define COVERED FLAG("SELECT 1 FROM domains WHERE ascii = $2 AND user_id <> $3")
+#define COVERS  FLAG("SELECT 1 FROM domains WHERE parent = $2 AND wildcard = 0 AND user_id <> $3")
+/* One that somebody holds again is no longer given up. */
+#define RELEASED(which)                                                                            \
+    FLAG("SELECT 1 FROM released_names r WHERE " which " AND r.user_id <> $3 "                     \
+         "AND r.released_at_ms > $4 "                                                              \
+         "AND NOT EXISTS (SELECT 1 FROM domains d WHERE d.ascii = r.ascii)")
+
+/* Each is one look, so that a name which is given up at this moment is not missed between two. */
 static const struct pst_stmt stmts[] = {
-    /* Does another tenant's wildcard cover a name? */
-    [COVERED] = {.name = "claim.covered",
-                 .sql = "SELECT created_at_ms FROM domains WHERE ascii = $1 AND user_id <> $2",
-                 .args = "tt",
-                 .cols = "i"},
-    /* Would a wildcard cover another tenant's names? */
-    [COVERS] = {.name = "claim.covers",
-                .sql = "SELECT created_at_ms FROM domains WHERE parent = $1 AND wildcard = 0 AND "
-                       "user_id <> $2 "
-                       "LIMIT 1",
-                .args = "tt",
-                .cols = "i"},
-    [RELEASED] = {.name = "claim.released",
-                  .sql =
-                      "SELECT released_at_ms FROM released_names WHERE (ascii = $1 OR ascii = $2) "
-                      "AND user_id <> $3 AND released_at_ms > $4 LIMIT 1",
-                  .args = "ttti",
-                  .cols = "i"},
-    /* The wildcard itself has the same parent as the names that it covers. */
-    [RELEASED_UNDER] =
-        {.name = "claim.released-under",
-         .sql = "SELECT released_at_ms FROM released_names WHERE parent = $1 AND user_id <> $2 "
-                "AND released_at_ms > $3 LIMIT 1",
-         .args = "tti",
-         .cols = "i"},
+    /* $2: the wildcard over it */
+    [OF_NAME] = {.name = "claim.of-name",
+                 .sql =
+                     "SELECT " HOLDER ", " COVERED ", " RELEASED("(r.ascii = $1 OR r.ascii = $2)"),
+                 .args = "ttti",
+                 .cols = "tii"},
+    /* $2: the parent of the names that it covers, and its own */
+    [OF_WILDCARD] = {.name = "claim.of-wildcard",
+                     .sql = "SELECT " HOLDER ", " COVERS ", " RELEASED("r.parent = $2"),
+                     .args = "ttti",
+                     .cols = "tii"},
     [RELEASE] = {.name = "claim.release",
                  .sql = "INSERT INTO released_names (ascii, user_id, released_at_ms, parent) "
                         "VALUES ($1, $2, $3, $4) ON CONFLICT (ascii) DO UPDATE SET "
                         "user_id = excluded.user_id, released_at_ms = excluded.released_at_ms",
                  .args = "ttit",
                  .cols = ""},
-    [RETAKE] = {.name = "claim.retake",
-                .sql = "DELETE FROM released_names WHERE ascii = $1",
-                .args = "t",
-                .cols = ""},
-    [LAST_RELEASE] = {.name = "claim.last-release",
-                      .sql = "SELECT user_id, released_at_ms FROM released_names WHERE ascii = $1",
-                      .args = "t",
-                      .cols = "ti"},
     [REGISTERED_LOCK] = {.name = "claim.registered-lock",
                          .sql = "INSERT INTO registered_domains (ascii, locked_n) VALUES ($1, 1) "
                                 "ON CONFLICT (ascii) DO UPDATE "
@@ -65,7 +51,7 @@ static const struct pst_stmt stmts[] = {
 };
 PST_STORE_SQL(claim);
 
-/* ---- giving up and taking ---- */
+/* ---- giving up ---- */
 
 static const char *parent_of(const char *ascii)
 {
@@ -80,29 +66,17 @@ int pst_name_release(struct pst_tx *tx, const char *ascii, const char *user_id, 
                        pst_i(pst_tx_now_ms(tx)), pst_t(parent_of(ascii)));
 }
 
-int pst_name_retake(struct pst_tx *tx, const char *ascii, struct pst_err *err)
-{
-    return pst_db_exec(tx->db, &stmts[RETAKE], NULL, err, pst_t(ascii));
-}
-
-int pst_name_released(struct pst_tx *tx, const char *ascii, char ret_user_id[PST_ID_SIZE],
-                      int64_t *ret_at_ms, struct pst_err *err)
-{
-    auto_(pst_rows_free) struct pst_rows *rows = NULL;
-
-    int rc = pst_one(tx, &stmts[LAST_RELEASE], &rows, err, pst_t(ascii));
-    if (rc == PST_OK)
-        rc = pst_col_copy(rows, 0, ret_user_id, PST_ID_SIZE, err);
-    if (rc == PST_OK)
-        *ret_at_ms = pst_col_i(rows, 1);
-    return rc;
-}
-
 /* ---- the lock ---- */
 
 int pst_registered_lock(struct pst_tx *tx, const char *registered, struct pst_err *err)
 {
-    return pst_db_exec(tx->db, &stmts[REGISTERED_LOCK], NULL, err, pst_t(registered));
+    /* Many names of one domain may be added in a row. */
+    if (pst_streq(tx->locked, registered))
+        return PST_OK;
+    int rc = pst_db_exec(tx->db, &stmts[REGISTERED_LOCK], NULL, err, pst_t(registered));
+    if (rc == PST_OK)
+        pst_str_copy(tx->locked, sizeof tx->locked, registered);
+    return rc;
 }
 
 /* "*." and the parent, when that is a name which anybody can have: not "*.co.uk", but under a
@@ -134,58 +108,44 @@ int pst_name_lock(struct pst_tx *tx, const char *ascii, struct pst_err *err)
 
 /* ---- what stands in the way ---- */
 
-static int look_at_wildcard(struct pst_tx *tx, const struct pst_hold_question *q,
-                            enum pst_hold *ret, struct pst_err *err)
+/* *ret_holder: the id of the domain that has the name, "" for none. */
+static int look(struct pst_tx *tx, const struct pst_hold_question *q, enum pst_hold *ret,
+                char ret_holder[PST_ID_SIZE], struct pst_err *err)
 {
-    const char *base = parent_of(q->ascii);
-    int64_t at_ms;
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+    bool wildcard = pst_name_is_wildcard(q->ascii);
+    char above[PST_NAME_SIZE] = "";
 
-    int rc = pst_number(tx, &stmts[COVERS], &at_ms, err, pst_t(base), pst_t(q->user_id));
-    if (rc != PST_NOTFOUND) {
-        *ret = PST_HOLD_SHARED;
+    if (!wildcard && !wildcard_above(q->ascii, above))
+        above[0] = '\0';
+    int rc = pst_one(tx, &stmts[wildcard ? OF_WILDCARD : OF_NAME], &rows, err, pst_t(q->ascii),
+                     pst_t(wildcard ? parent_of(q->ascii) : above), pst_t(q->user_id),
+                     pst_i(q->released_after_ms));
+    if (rc != PST_OK)
         return rc;
-    }
-    rc = pst_number(tx, &stmts[RELEASED_UNDER], &at_ms, err, pst_t(base), pst_t(q->user_id),
-                    pst_i(q->released_after_ms));
-    *ret = rc == PST_OK ? PST_HOLD_RELEASED : PST_HOLD_FREE;
-    return rc == PST_NOTFOUND ? PST_OK : rc;
+
+    struct pst_reader r = {.rows = rows, .err = err};
+    pst_read_t(&r, ret_holder, PST_ID_SIZE);
+    bool shared = pst_read_flag(&r), released = pst_read_flag(&r);
+    *ret = shared ? PST_HOLD_SHARED : released ? PST_HOLD_RELEASED : PST_HOLD_FREE;
+    return pst_reader_end(&r, "who holds a name");
 }
 
-static int look_at_name(struct pst_tx *tx, const struct pst_hold_question *q, enum pst_hold *ret,
-                        struct pst_err *err)
-{
-    char wildcard[PST_NAME_SIZE];
-    int64_t at_ms;
-
-    if (!wildcard_above(q->ascii, wildcard))
-        wildcard[0] = '\0';
-    int rc = pst_number(tx, &stmts[COVERED], &at_ms, err, pst_t(wildcard), pst_t(q->user_id));
-    if (rc != PST_NOTFOUND) {
-        *ret = PST_HOLD_SHARED;
-        return rc;
-    }
-    rc = pst_number(tx, &stmts[RELEASED], &at_ms, err, pst_t(q->ascii), pst_t(wildcard),
-                    pst_t(q->user_id), pst_i(q->released_after_ms));
-    *ret = rc == PST_OK ? PST_HOLD_RELEASED : PST_HOLD_FREE;
-    return rc == PST_NOTFOUND ? PST_OK : rc;
-}
-
-/*
- * Who holds it comes before who gave it up: a name that is given up between the two is found by
- * the second question, the other way round it would be seen by neither.
- */
 int pst_name_hold(struct pst_tx *tx, const struct pst_hold_question *q, enum pst_hold *ret,
                   struct pst_domain *ret_holder, struct pst_err *err)
 {
-    int rc = pst_domain_by_ascii(tx, q->ascii, ret_holder, err);
+    char id[PST_ID_SIZE];
 
-    if (rc == PST_OK) {
-        *ret = pst_streq(ret_holder->user_id, q->user_id) ? PST_HOLD_OWN : PST_HOLD_TAKEN;
-        return PST_OK;
-    }
-    if (rc != PST_NOTFOUND)
+    for (;;) {
+        *ret_holder = (struct pst_domain){0};
+        int rc = look(tx, q, ret, id, err);
+        if (rc != PST_OK || !id[0])
+            return rc;
+        rc = pst_domain_get(tx, id, ret_holder, err);
+        if (rc == PST_NOTFOUND) /* it was given up before we had its lock */
+            continue;
+        if (rc == PST_OK)
+            *ret = pst_streq(ret_holder->user_id, q->user_id) ? PST_HOLD_OWN : PST_HOLD_TAKEN;
         return rc;
-    *ret_holder = (struct pst_domain){0};
-    return pst_name_is_wildcard(q->ascii) ? look_at_wildcard(tx, q, ret, err)
-                                          : look_at_name(tx, q, ret, err);
+    }
 }

@@ -348,8 +348,6 @@ int pst_domain_insert(struct pst_tx *tx, struct pst_domain *d, struct pst_err *e
                    pst_i(d->acme_seen_at_ms), pst_i(d->created_at_ms), pst_i(d->updated_at_ms),
                    pst_t(d->acme_method), pst_t(d->acme_dns_fqdn), pst_t(d->acme_dns_value),
                    pst_i(d->acme_dns_until), pst_t(d->acme_dns_error), pst_t(dot ? dot + 1 : ""));
-    if (rc == PST_OK)
-        rc = pst_name_retake(tx, d->ascii, err);
     if (rc != PST_OK)
         return rc;
     tx->wake |= d->due_at_ms != 0;

@@ -20,9 +20,10 @@ struct pst_tx {
     bool write;
     struct pst_touch *touched;
     size_t touched_n, touched_cap;
-    bool wake;    /* some order or domain has a new due time */
-    bool answers; /* the DNS answers changed */
-    int64_t rev;  /* feed revision made, 0: none */
+    bool wake;                  /* some order or domain has a new due time */
+    char locked[PST_NAME_SIZE]; /* the registered domain that was locked last */
+    bool answers;               /* the DNS answers changed */
+    int64_t rev;                /* feed revision made, 0: none */
 };
 
 /* The files that have statements: <name>_db.c, mostly. */
@@ -117,10 +118,9 @@ int pst_certificate_loose(struct pst_tx *tx, int64_t num, struct pst_err *err);
 int pst_platform_has_domain(struct pst_tx *tx, const char *domain_id, bool *ret,
                             struct pst_err *err);
 
-/* The user gives the name up; somebody, whoever it was before, holds it again. */
+/* The user gives the name up. */
 int pst_name_release(struct pst_tx *tx, const char *ascii, const char *user_id,
                      struct pst_err *err);
-int pst_name_retake(struct pst_tx *tx, const char *ascii, struct pst_err *err);
 
 /* The domain's open order ends and whoever works on it loses the lease. */
 int pst_order_end_of(struct pst_tx *tx, const char *domain_id, const char *why,

@@ -427,14 +427,19 @@ static void a_wildcard_concerns_the_names_it_covers(void **state)
 TX(released)
 {
     struct fixture *f = arg;
-    char user[PST_ID_SIZE];
-    int64_t at = 0;
+    struct pst_hold_question by_owner = {"www.example.com", f->user.id, NOW_MS - 1},
+                             by_other = {"www.example.com", "another", NOW_MS - 1};
+    struct pst_domain holder;
+    enum pst_hold hold;
 
-    want_int(pst_name_released(tx, "never.example", user, &at, err), PST_NOTFOUND);
-    int rc = pst_name_released(tx, "www.example.com", user, &at, err);
-    want_text(user, f->user.id);
-    want_int(at, NOW_MS);
-    return rc;
+    want_int(pst_name_hold(tx, &by_owner, &hold, &holder, err), PST_OK);
+    want_int(hold, PST_HOLD_FREE);
+    want_int(pst_name_hold(tx, &by_other, &hold, &holder, err), PST_OK);
+    want_int(hold, PST_HOLD_RELEASED);
+    by_other.released_after_ms = NOW_MS;
+    want_int(pst_name_hold(tx, &by_other, &hold, &holder, err), PST_OK);
+    want_int(hold, PST_HOLD_FREE);
+    return PST_OK;
 }
 
 static void a_deleted_app_releases_its_names(void **state)

@@ -320,10 +320,6 @@ int pst_domain_next_due(struct pst_tx *tx, int64_t *ret_at_ms, struct pst_err *e
 
 /* ---- who may hold a name ---- */
 
-/* Who gave the name up last, and when.  PST_NOTFOUND: it was never released, or somebody holds it
- * again. */
-int pst_name_released(struct pst_tx *tx, const char *ascii, char ret_user_id[PST_ID_SIZE],
-                      int64_t *ret_at_ms, struct pst_err *err);
 /* Lock all names below a registered domain ("example.com") until the end of the transaction, for
  * rules between tenants such as a wildcard over another tenant's name. */
 int pst_registered_lock(struct pst_tx *tx, const char *registered, struct pst_err *err);
