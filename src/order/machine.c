@@ -259,13 +259,20 @@ static struct pst_order_decision after_fault(struct pst_order *o, const struct p
     return d;
 }
 
+/* Asked before the step is saved: a row that is let go with it is somebody else's from then on. */
+static bool goes_on(const struct pst_order *o, const struct pst_step *step)
+{
+    return !pst_order_state_ended(step->next) && step->run_at_ms == 0 &&
+           states[step->next].lane == o->row.lane && !(o->env->o.stopping && *o->env->o.stopping);
+}
+
 static int also_block_budget(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
 {
     return pst_order_budget_block(tx, o, o->row.run_at_ms, err);
 }
 
 static int handle_fault(struct pst_order *o, const struct pst_err *fault, struct pst_step *step,
-                        struct pst_err *err)
+                        bool *ret_on, struct pst_err *err)
 {
     struct pst_order_decision d = after_fault(o, fault, step);
 
@@ -287,11 +294,8 @@ static int handle_fault(struct pst_order *o, const struct pst_err *fault, struct
         if (rc < 0)
             return rc;
     }
-    struct save s = {.o = o,
-                     .step = step,
-                     .fault = fault,
-                     .decision = &d,
-                     .release = step->run_at_ms > 0 || pst_order_state_ended(step->next)};
+    *ret_on = goes_on(o, step);
+    struct save s = {.o = o, .step = step, .fault = fault, .decision = &d, .release = !*ret_on};
     return save(&s, err);
 }
 
@@ -309,12 +313,6 @@ static int begin_again(struct pst_order *o, struct pst_step *step)
     pst_order_forget(o);
     step->next = PST_ORDER_ORDERING;
     return PST_OK;
-}
-
-static bool goes_on(const struct pst_order *o, const struct pst_step *step)
-{
-    return !pst_order_state_ended(step->next) && step->run_at_ms == 0 &&
-           states[step->next].lane == o->row.lane && !(o->env->o.stopping && *o->env->o.stopping);
 }
 
 static int wake_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
@@ -360,15 +358,16 @@ static int run_step(struct pst_order *o, bool *ret_on, struct pst_err *err)
     pst_metric_count(rc == PST_OK ? "order_steps" : "order_step_faults", states[from].name);
     if (rc == PST_OK) {
         o->data.faults = 0;
-        struct save s = {.o = o, .step = &step, .release = !goes_on(o, &step)};
+        *ret_on = goes_on(o, &step);
+        struct save s = {.o = o, .step = &step, .release = !*ret_on};
         rc = save(&s, err);
     } else {
-        rc = handle_fault(o, &fault, &step, err);
+        rc = handle_fault(o, &fault, &step, ret_on, err);
     }
     pst_order_crash_point(from, "saved");
     if (rc == PST_OK && o->state == PST_ORDER_WITHDRAWN && o->env->o.watch)
         o->env->o.watch(o->env->o.arg, o->row.domain_id, o->row.name);
-    *ret_on = rc == PST_OK && goes_on(o, &step);
+    *ret_on = *ret_on && rc == PST_OK;
     if (rc == PST_OK)
         pst_log_debug(LOG, "step", pst_kv_s("order", o->row.id), pst_kv_s("name", o->row.name),
                       pst_kv_s("from", states[from].name), pst_kv_s("to", states[step.next].name),
