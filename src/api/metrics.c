@@ -63,6 +63,12 @@ static int add_domains(const struct pst_status_in *in, int64_t n, void *arg)
     return PST_OK;
 }
 
+static int add_waiting(const char *method, int64_t n, void *arg)
+{
+    sample(arg, "domains_waiting", "method", *method ? method : "undecided", n);
+    return PST_OK;
+}
+
 static int show_domains(struct pst_buf *to, struct pst_tx *tx, int64_t now, struct pst_err *err)
 {
     struct words w = {0};
@@ -79,7 +85,9 @@ static int show_domains(struct pst_buf *to, struct pst_tx *tx, int64_t now, stru
     heading(to, "renewals_failing", "gauge",
             "Domains with a certificate of the CA whose renewal has failed.");
     pst_buf_printf(to, "postern_renewals_failing %lld\n", (long long)failing);
-    return PST_OK;
+    heading(to, "domains_waiting", "gauge",
+            "Domains that only a person can help on, by how they are validated.");
+    return pst_figures_waiting(tx, add_waiting, to, err);
 }
 
 /* ---- expiry ---- */

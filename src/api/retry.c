@@ -37,6 +37,40 @@ static const char *nothing_to_do(const struct pst_domain *d)
     return NULL;
 }
 
+/* The event, the hook and the answer of a try that comes now. */
+static int tell_retry(struct pst_req *req, struct pst_tx *tx, const struct pst_domain *d,
+                      int64_t now_ms, struct pst_answer *ans, struct pst_err *err)
+{
+    auto_(pst_json_free) struct pst_json *j = pst_json_object();
+
+    int rc = pst_req_event(req, tx, "domain.retry", d->app_id, d->id, err,
+                           "%s is tried again at once", d->name);
+    if (rc == PST_OK)
+        rc = pst_req_effect(req, PST_DOMAIN_CHANGED, d->id, d->ascii, err);
+    if (rc != PST_OK)
+        return rc;
+    if (!pst_json_set_time(j, "next_try_at", now_ms))
+        return pst_fail_nomem(err, "the answer");
+    return pst_answer_json(ans, 202, j, err);
+}
+
+/* A wildcard's order that waits for a person goes on from where it is: it looks at the DNS and at
+ * the variables, and the CA hears nothing of it.  So it is nothing that could be used up. */
+static int look_now(struct pst_req *req, struct pst_tx *tx, struct pst_domain *d, int64_t now_ms,
+                    struct pst_answer *ans, struct pst_err *err)
+{
+    bool waits = d->phase == PST_PHASE_MANUAL || d->phase == PST_PHASE_BLOCKED;
+    int rc = d->wildcard && waits ? pst_order_wake_of(tx, d->id, now_ms, err) : PST_NOTFOUND;
+
+    if (rc == PST_NOTFOUND)
+        return pst_answer_error(ans, 409, "an order for this domain is under way");
+    if (rc == PST_OK) {
+        d->next_try_at_ms = now_ms;
+        rc = pst_domain_update(tx, d, err);
+    }
+    return rc == PST_OK ? tell_retry(req, tx, d, now_ms, ans, err) : rc;
+}
+
 static int find_order(struct pst_tx *tx, const char *domain_id, struct pst_err *err)
 {
     struct pst_order_row o = {0};
@@ -49,7 +83,6 @@ static int find_order(struct pst_tx *tx, const char *domain_id, struct pst_err *
 int pst_domains_retry(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
                       struct pst_err *err)
 {
-    auto_(pst_json_free) struct pst_json *j = pst_json_object();
     int64_t now_ms = pst_wall_ms(req->api->opts.clock), at_ms = 0;
     struct pst_app a;
     struct pst_domain d;
@@ -62,7 +95,7 @@ int pst_domains_retry(struct pst_req *req, struct pst_tx *tx, struct pst_answer 
         return pst_answer_error(ans, 409, "%s", why);
     rc = find_order(tx, d.id, err);
     if (rc == PST_OK)
-        return pst_answer_error(ans, 409, "an order for this domain is under way");
+        return look_now(req, tx, &d, now_ms, ans, err);
     if (rc == PST_NOTFOUND)
         rc = pst_bucket_peek(tx, RETRY, d.ascii, RETRY_N, RETRY_PERIOD_S, now_ms, &at_ms, err);
     if (rc == PST_NOTYET)
@@ -76,16 +109,7 @@ int pst_domains_retry(struct pst_req *req, struct pst_tx *tx, struct pst_answer 
     if (d.phase != PST_PHASE_DNS)
         d.due_at_ms = now_ms;
     rc = pst_domain_update(tx, &d, err);
-    if (rc == PST_OK)
-        rc = pst_req_event(req, tx, "domain.retry", a.id, d.id, err, "%s is tried again at once",
-                           d.name);
-    if (rc == PST_OK)
-        rc = pst_req_effect(req, PST_DOMAIN_CHANGED, d.id, d.ascii, err);
-    if (rc != PST_OK)
-        return rc;
-    if (!pst_json_set_time(j, "next_try_at", now_ms))
-        return pst_fail_nomem(err, "the answer");
-    return pst_answer_json(ans, 202, j, err);
+    return rc == PST_OK ? tell_retry(req, tx, &d, now_ms, ans, err) : rc;
 }
 
 /* ---- the ledger ---- */

@@ -272,9 +272,9 @@ static void an_explanation_of_a_wildcard(void **state)
         "    provider (once, for good): Name it.\n"
         "      postern dns-providers lists them\n"
         "  \xe2\x96\xb6 manual (each time): Make it.\n"
-        "      _acme-challenge.example.com. TXT abc\n"
+        "      _acme-challenge.example.com. TXT \"abc\"\n"
         "    \xef\xbf\xbd (each time): -\n"
-        "      -. - (not known before there is an order)\n"
+        "      -. - (its value is not known before there is an order)\n"
         "\nCertificates, in the order in which the edges try them\n";
     auto_(pst_json_free) struct pst_json *j = NULL;
     auto_buf struct pst_buf text = PST_BUF(65536);

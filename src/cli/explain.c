@@ -124,7 +124,23 @@ static void add_challenge(struct page *p, const struct pst_json *domain)
             add(p, pst_json_text(pst_json_at(names, i)));
         }
         pst_buf_char(p->to, '\n');
+        optional_row(p, "", pst_json_get_text(error, "error"));
     }
+}
+
+/* As a zone file has it. */
+static void add_value(struct page *p, const struct pst_json *record)
+{
+    const char *value = pst_json_get_text(record, "value");
+    const char *quote = pst_streq(pst_json_get_text(record, "type"), "TXT") ? "\"" : "";
+
+    if (!value) {
+        pst_buf_str(p->to, "(its value is not known before there is an order)");
+        return;
+    }
+    pst_buf_str(p->to, quote);
+    add(p, value);
+    pst_buf_str(p->to, quote);
 }
 
 /* The ways to prove control of a wildcard, best first. */
@@ -152,8 +168,7 @@ static void add_options(struct page *p, const struct pst_json *options)
         pst_buf_str(p->to, ". ");
         add(p, pst_json_get_text(r, "type"));
         pst_buf_char(p->to, ' ');
-        add(p, pst_json_get_text(r, "value") ? pst_json_get_text(r, "value")
-                                             : "(not known before there is an order)");
+        add_value(p, r);
         pst_buf_char(p->to, '\n');
     }
 }

@@ -14,7 +14,7 @@ static void list_domain(struct cli_table *t, const struct pst_json *d)
     bool canonical = false;
 
     if (fqdn)
-        snprintf(action, sizeof action, "%s TXT %s", fqdn, cli_text(d, "acme_dns_value"));
+        snprintf(action, sizeof action, "%s TXT \"%s\"", fqdn, cli_text(d, "acme_dns_value"));
 
     pst_json_get_bool(d, "canonical", &canonical);
     snprintf(name, sizeof name, "%s%s", cli_text(d, "name"), canonical ? " (*)" : "");

@@ -3,7 +3,7 @@
 
 #include <postern/figures.h>
 
-enum { DOMAINS, FAILING, EXPIRY, SOONEST, ORDERS };
+enum { DOMAINS, FAILING, WAITING, EXPIRY, SOONEST, ORDERS };
 
 /* What an uploaded certificate leaves to the CA's is its own matter; the ladder prefers it. */
 #define SERVED                                                                                     \
@@ -27,6 +27,12 @@ static const struct pst_stmt stmts[] = {
                         "AND failures > 0",
                  .args = "",
                  .cols = "i"},
+    [WAITING] = {.name = "figures.waiting",
+                 .sql = "SELECT acme_method, count(*) FROM domains WHERE acme_enabled = 1 "
+                        "AND phase IN ('manual', 'blocked') GROUP BY acme_method "
+                        "ORDER BY acme_method",
+                 .args = "",
+                 .cols = "ti"},
     [EXPIRY] = {.name = "figures.expiry",
                 .sql = "SELECT CASE WHEN c.not_after <= $1 THEN -1 "
                        "ELSE (c.not_after - $1) / 86400 END, count(*), "
@@ -77,6 +83,17 @@ int pst_figures_domains(struct pst_tx *tx, int64_t now,
 int pst_figures_failing(struct pst_tx *tx, int64_t *ret_n, struct pst_err *err)
 {
     return pst_number(tx, &stmts[FAILING], ret_n, err);
+}
+
+int pst_figures_waiting(struct pst_tx *tx, int (*fn)(const char *method, int64_t n, void *arg),
+                        void *arg, struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_db_query(tx->db, &stmts[WAITING], &rows, err);
+    while (rc == PST_OK && pst_rows_next(rows))
+        rc = fn(pst_col_t(rows, 0), pst_col_i(rows, 1), arg);
+    return rc;
 }
 
 int pst_figures_expiry(struct pst_tx *tx, int64_t now,

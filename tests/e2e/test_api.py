@@ -566,7 +566,7 @@ def test_a_wildcard_that_waits_shows_its_record(api):
     assert manual["record"] == {"name": "_acme-challenge.waits.example.com", "type": "TXT",
                                 "value": "v" * 43}
     told = api.cli("--app", app["name"], "domains").stdout
-    assert told.endswith(f"\t_acme-challenge.waits.example.com TXT {'v' * 43}\n")
+    assert told.endswith(f"\t_acme-challenge.waits.example.com TXT \"{'v' * 43}\"\n")
     told = api.cli("--app", app["name"], "domains-explain", "*.waits.example.com").stdout
     assert "Proved by" in told and "Good until" in told and "Ways to prove" in told
 

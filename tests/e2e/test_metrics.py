@@ -54,9 +54,16 @@ def test_figures(api):
     api.do("cert", id=ids["custom"], origin="custom", to_s=2 * 86400)
     api.do("cert", id=ids["over"], to_s=-5, seen=True)
     api.do("order", id=ids["new"], state="validating")
+    for name, method in (("*.a", "dns-01:manual"), ("*.b", "dns-01:manual"), ("*.c", "")):
+        wild = api.call("POST", f"/v1/apps/{app['id']}/domains", {"domain": {
+            "name": f"{name}.example.com"}}, user="alice").json["domain"]["id"]
+        api.do("domain", id=wild, phase="manual" if method else "blocked", acme_method=method)
     seen = figures(api)
     status = {label: n for (name, label), n in seen.items() if name == "postern_domains"}
-    assert status == {"Pending DNS": 3, "Creating": 1, "In use": 1, "Disabled": 1}
+    assert status == {"Pending DNS": 3, "Creating": 1, "In use": 1, "Disabled": 1,
+                      "Action required": 3}
+    waiting = {label: n for (name, label), n in seen.items() if name == "postern_domains_waiting"}
+    assert waiting == {"dns-01:manual": 2, "undecided": 1}
     assert seen["postern_renewals_failing", None] == 1
     bucket = lambda days: seen["postern_certificate_expiry_seconds_bucket", str(days * 86400)]  # noqa: E731
     assert [bucket(d) for d in (0, 1, 3, 14, 30)] == [1, 1, 2, 2, 3]

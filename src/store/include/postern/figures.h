@@ -16,6 +16,9 @@ int pst_figures_domains(struct pst_tx *tx, int64_t now,
                         struct pst_err *err);
 /* Domains whose certificate is there and whose renewal has failed at least once. */
 int pst_figures_failing(struct pst_tx *tx, int64_t *ret_n, struct pst_err *err);
+/* Domains that only a person can help on, by how they are validated ("": not decided yet). */
+int pst_figures_waiting(struct pst_tx *tx, int (*fn)(const char *method, int64_t n, void *arg),
+                        void *arg, struct pst_err *err);
 /* Of the certificates that are on a ladder: how many end `days` whole days from now (-1: are over),
  * and the sum of the seconds until then. */
 int pst_figures_expiry(struct pst_tx *tx, int64_t now,
