@@ -35,6 +35,11 @@ _postern_commands() {
         'domains-retry:Try at once again to get a domain'\''s certificate.'
         'set-canonical-domain:Send visitors of the app'\''s other domains to this one.'
         'unset-canonical-domain:Have no canonical domain any more.'
+        'domains-import:Add many domains from a file with one JSON object a line.'
+        'domains-export:Print all domains, one JSON object a line, as domains-import takes them.'
+        'imports:List your imports and how far they are.'
+        'imports-refused:Print the lines that an import refused and why, one JSON object a line.'
+        'imports-cancel:Bring an import to its end.'
         'tokens:List your API tokens.'
         'tokens-create:Make an API token; it is shown once.'
         'tokens-renew:Give an API token another secret.'
@@ -167,6 +172,23 @@ _postern() {
             '--unit[Part of the organization.]:NAME:' \
             '--common-name[Common name; at first the domain.]:NAME:' \
             '--email[Mail address.]:ADDRESS:' ;;
+    domains-import)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--dry-run[Judge all lines and change nothing.]' \
+            '--resume[Go on with an import that was interrupted.]:ID:' ;;
+    domains-export)
+        _arguments \
+            '--app[The app to work on, by name or id.]:NAME:' \
+            '--json[Print the server'\''s answer as JSON.]' \
+            '--region[Accepted for compatibility; a server has one.]:NAME:' \
+            '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
+            '--help[Explain the command.]' \
+            '--output[Write to this file; it appears once it is whole.]:FILE:' ;;
     tokens)
         _arguments \
             '--app[The app to work on, by name or id.]:NAME:' \

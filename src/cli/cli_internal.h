@@ -2,6 +2,7 @@
 #ifndef POSTERN_CLI_INTERNAL_H
 #define POSTERN_CLI_INTERNAL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -49,6 +50,9 @@ enum cli_flag {
     FLAG_UNIT,
     FLAG_COMMON_NAME,
     FLAG_EMAIL,
+    FLAG_DRY_RUN,
+    FLAG_RESUME,
+    FLAG_OUTPUT,
     FLAG_SKIP_PROOF,
     FLAG__COUNT
 };
@@ -95,6 +99,8 @@ cli_run cli_users, cli_users_add, cli_users_remove, cli_ledger;
 cli_run cli_upstreams, cli_upstreams_set, cli_upstreams_drain;
 cli_run cli_domains, cli_domains_add, cli_domains_remove, cli_domains_explain, cli_domains_proof,
     cli_set_canonical, cli_unset_canonical;
+cli_run cli_domains_import, cli_domains_export, cli_imports, cli_imports_cancel,
+    cli_imports_refused;
 cli_run cli_domains_ssl, cli_csr, cli_csrs, cli_csr_remove;
 cli_run cli_certs_check, cli_certs_show, cli_certs_convert;
 cli_run cli_platform, cli_events, cli_edges, cli_edges_remove, cli_edges_enrol_token;
@@ -145,6 +151,23 @@ void cli_answer_deinit(struct cli_answer *a);
  */
 int cli_ask(struct cli *c, const char *method, const struct pst_json *body, struct cli_answer *a,
             const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* Tell what a refusal says.  PST_EXIT_OK when it is none. */
+int cli_judge(const struct cli *c, const struct cli_answer *a);
+
+/* An exchange of lines, or one that is tried again by its caller. */
+struct cli_call {
+    const char *method;
+    const void *body; /* lines of JSON, NULL: none */
+    size_t body_len;
+    const atomic_bool *cancel; /* NULL: cannot be ended early */
+    struct pst_buf *ret;       /* the text of a 2xx answer goes here; NULL: it is JSON */
+    char next[CLI_PATH_MAX];   /* path of the page that its Link field leads to; "": none */
+    char why[400];             /* with PST_EXIT_UNREACHED: why, which was not told */
+};
+/* PST_EXIT_OK: the server answered, with any status.  PST_EXIT_UNREACHED; others were told. */
+int cli_call(struct cli *c, struct cli_call *call, struct cli_answer *a, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
 /* The same without a session: only GET. */
 int cli_ask_anonymous(struct cli *c, const char *path, struct cli_answer *a);
 /* Exchange an API token for a session. */

@@ -7,7 +7,7 @@
 #define DEFAULT_URL "http://127.0.0.1:8080"
 
 enum {
-    BODY_MAX = 4 * 1024 * 1024,
+    BODY_MAX = 64 * 1024 * 1024, /* the domains of a large app */
     SESSION_MS = 30 * 60 * 1000, /* half of what the server gives; --wait may take longer */
 };
 
@@ -167,7 +167,7 @@ static int exchange_http(struct cli *c, struct pst_http_request *r, const char *
     return PST_EXIT_OK;
 }
 
-static int judge(const struct cli *c, const struct cli_answer *a)
+int cli_judge(const struct cli *c, const struct cli_answer *a)
 {
     return a->status >= 200 && a->status < 300 ? PST_EXIT_OK : tell_refusal(c, a);
 }
@@ -189,7 +189,7 @@ int cli_exchange(struct cli *c, const struct pst_secret *token)
         .method = "POST", .headers = headers, .headers_n = 2, .body = "{}", .body_len = 2};
     int status = exchange_http(c, &r, "/v1/tokens/exchange", &a);
     if (status == PST_EXIT_OK)
-        status = judge(c, &a);
+        status = cli_judge(c, &a);
     if (status != PST_EXIT_OK)
         return status;
     const char *session = pst_json_get_text(a.json, "token");
@@ -242,7 +242,81 @@ int cli_ask(struct cli *c, const char *method, const struct pst_json *body, stru
                                  .body_len = text.len,
                                  .bearer = &c->session};
     status = exchange_http(c, &r, pst_buf_cstr(&path), a);
-    return status == PST_EXIT_OK ? judge(c, a) : status;
+    return status == PST_EXIT_OK ? cli_judge(c, a) : status;
+}
+
+/* The path in `<URL>; rel="next"`. */
+static void take_link(const struct pst_http_response *response, char to[CLI_PATH_MAX])
+{
+    const char *link = pst_http_header(response, "Link", 0);
+    const char *from = link ? strstr(link, "/v1/") : NULL;
+    size_t len = from ? strcspn(from, ">") : 0;
+
+    to[0] = '\0';
+    if (!from || len >= CLI_PATH_MAX || !strstr(from + len, "rel=\"next\""))
+        return;
+    memcpy(to, from, len);
+    to[len] = '\0';
+}
+
+static int read_call(struct cli_call *call, const struct pst_http_response *response,
+                     struct cli_answer *a)
+{
+    struct pst_err err = {0};
+    size_t len;
+    const char *body = pst_http_body(response, &len);
+
+    a->status = pst_http_status(response);
+    take_link(response, call->next);
+    if (call->ret && a->status < 300) {
+        pst_buf_add(call->ret, body, len);
+        return pst_buf_check(call->ret, "an answer", &err) == PST_OK
+                   ? PST_EXIT_OK
+                   : cli_fail(PST_EXIT_FAILED, "%s", err.text);
+    }
+    if (len && pst_json_parse(&a->json, body, len, &err) != PST_OK && a->status < 300)
+        return cli_fail(PST_EXIT_FAILED, "the server's answer is not JSON: %s", err.text);
+    return PST_EXIT_OK;
+}
+
+int cli_call(struct cli *c, struct cli_call *call, struct cli_answer *a, const char *fmt, ...)
+{
+    static const struct pst_http_header headers[] = {{"Content-Type", "application/x-ndjson"},
+                                                     {"Accept", "application/json"}};
+    auto_buf struct pst_buf path = PST_BUF(CLI_PATH_MAX - 1);
+    char url[CLI_URL_MAX + CLI_PATH_MAX];
+    struct pst_http_response *response = NULL;
+    struct pst_err err = {0};
+    va_list ap;
+
+    cli_answer_deinit(a);
+    a->status = 0;
+    int status = ensure_session(c);
+    if (status == PST_EXIT_OK)
+        status = make_client(c);
+    if (status != PST_EXIT_OK)
+        return status;
+    va_start(ap, fmt);
+    pst_buf_vprintf(&path, fmt, ap);
+    va_end(ap);
+    snprintf(url, sizeof url, "%s%s", c->socket[0] ? "http://localhost" : c->url,
+             pst_buf_cstr(&path));
+    struct pst_http_request r = {.method = call->method,
+                                 .url = url,
+                                 .unix_socket = c->socket[0] ? c->socket : NULL,
+                                 .headers = headers,
+                                 .headers_n = PST_ARRAY_N(headers),
+                                 .body = call->body,
+                                 .body_len = call->body_len,
+                                 .cancel = call->cancel,
+                                 .bearer = &c->session};
+    if (pst_http_do(c->http, &r, &response, &err) != PST_OK) {
+        pst_str_cut(call->why, sizeof call->why, err.text);
+        return PST_EXIT_UNREACHED;
+    }
+    status = read_call(call, response, a);
+    pst_http_response_free(response);
+    return status;
 }
 
 int cli_ask_anonymous(struct cli *c, const char *path, struct cli_answer *a)
@@ -252,7 +326,7 @@ int cli_ask_anonymous(struct cli *c, const char *path, struct cli_answer *a)
     int status = cli_find_server(c);
     if (status == PST_EXIT_OK)
         status = exchange_http(c, &r, path, a);
-    return status == PST_EXIT_OK ? judge(c, a) : status;
+    return status == PST_EXIT_OK ? cli_judge(c, a) : status;
 }
 
 bool cli_print_json(const struct cli *c, const struct pst_json *json)

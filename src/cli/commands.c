@@ -43,6 +43,10 @@ const struct cli_flag_row cli_flags[FLAG__COUNT] = {
     [FLAG_UNIT] = {"unit", 0, "NAME", NULL, "Part of the organization."},
     [FLAG_COMMON_NAME] = {"common-name", 0, "NAME", NULL, "Common name; at first the domain."},
     [FLAG_EMAIL] = {"email", 0, "ADDRESS", NULL, "Mail address."},
+    [FLAG_DRY_RUN] = {"dry-run", 0, NULL, NULL, "Judge all lines and change nothing."},
+    [FLAG_RESUME] = {"resume", 0, "ID", NULL, "Go on with an import that was interrupted."},
+    [FLAG_OUTPUT] = {"output", 'o', "FILE", NULL,
+                     "Write to this file; it appears once it is whole."},
     [FLAG_SKIP_PROOF] = {"skip-proof", 0, NULL, NULL,
                          "Ask for no proof that it is the app's owner's (operators only)."},
 };
@@ -148,6 +152,23 @@ const struct cli_command cli_commands[] = {
      "Send visitors of the app's other domains to this one.", NULL},
     {"unset-canonical-domain", "", 0, 0, 0, true, cli_unset_canonical,
      "Have no canonical domain any more.", NULL},
+
+    {"domains-import", "FILE", 1, 1, BIT(DRY_RUN) | BIT(RESUME), false, cli_domains_import,
+     "Add many domains from a file with one JSON object a line.",
+     "FILE may be - for standard input. A line is "
+     "{\"app\":\"my-app\",\"name\":\"www.example.com\"} "
+     "and may have letsencrypt_enabled, canonical, tlscert and tlskey; with --app the lines need "
+     "not name the app. What is there already with the same settings stays as it is, so a file can "
+     "be run again. A server that does not answer is waited for, at most 5 minutes. Status 0: all "
+     "lines are there, 1: some were refused, 130: interrupted; --resume goes on."},
+    {"domains-export", "", 0, 0, BIT(OUTPUT), false, cli_domains_export,
+     "Print all domains, one JSON object a line, as domains-import takes them.",
+     "With --app those of one app. Certificates and keys are not part of it."},
+    {"imports", "", 0, 0, 0, false, cli_imports, "List your imports and how far they are.", NULL},
+    {"imports-refused", "ID", 1, 1, 0, false, cli_imports_refused,
+     "Print the lines that an import refused and why, one JSON object a line.", NULL},
+    {"imports-cancel", "ID", 1, 1, 0, false, cli_imports_cancel, "Bring an import to its end.",
+     "What it has added stays."},
 
     {"tokens", "", 0, 0, BIT(USER), false, cli_tokens, "List your API tokens.", NULL},
     {"tokens-create", "NAME", 1, 1, BIT(READ_ONLY) | BIT(USER), false, cli_tokens_create,

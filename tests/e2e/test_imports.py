@@ -456,3 +456,93 @@ def test_a_list_of_20000_domains(api):
     assert counts(one) == {"lines": 20000, "added": 20000, "unchanged": 0, "refused": 0}
     assert one["lines_per_s"] > 0
     assert {d["name"] for d in domains(api, app)} == set(names)
+
+
+# ---- the command line ----
+
+def file_of(tmp_path, lines):
+    path = tmp_path / "domains.ndjson"
+    path.write_bytes(text(lines))
+    return str(path)
+
+
+def test_cli_imports_a_file_and_standard_input(api, tmp_path):
+    app = new_app(api)
+    lines = [line(app, letsencrypt_enabled=False) for _ in range(6000)]  # two requests
+    path = file_of(tmp_path, lines)
+    dry = api.cli("domains-import", path, "--dry-run")
+    assert dry.returncode == 0 and dry.stderr == ""
+    assert dry.stdout == "6000 lines: 6000 would be added, 0 there already, 0 refused.\n"
+    done = api.cli("domains-import", path, "--json")
+    one = json.loads(done.stdout)["import"]
+    assert done.returncode == 0 and one["state"] == "finished" and one["added"] == 6000
+    assert one["lines_expected"] == 6000
+    again = api.cli("domains-import", "-", stdin=text(lines).decode())
+    assert again.stdout == "6000 lines: 0 added, 6000 there already, 0 refused.\n"
+    row = api.cli("imports").stdout.splitlines()[1].split("\t")
+    assert row[1] == "finished" and row[3:7] == ["6000", "6000", "0", "0"]
+
+
+def test_cli_tells_the_refused_lines(api, tmp_path):
+    app = new_app(api)
+    bad = [line(app, "not a name") for _ in range(25)]
+    done = api.cli("domains-import", file_of(tmp_path, bad[:1] + [line(app)] + bad[1:]))
+    assert done.returncode == 1 and done.stdout.endswith("1 added, 0 there already, 25 refused.\n")
+    told = done.stderr.splitlines()
+    assert len(told) == 21 and told[0].startswith("postern: line 1: name: ")
+    assert told[1].startswith("postern: line 3: name: ")
+    refused = api.cli(*told[-1].split(": postern ")[1].split())
+    assert refused.returncode == 0
+    assert [json.loads(one)["line"] for one in refused.stdout.splitlines()] == \
+        [1, *range(3, 27)]
+
+
+def test_cli_sends_what_is_too_long_only_to_be_refused(api, tmp_path):
+    app = new_app(api)
+    lines = [line(app), b'{"app":"a","name":"' + b"x" * 3000000 + b'"}\n', line(app),
+             b"y" * 250000 + b"\n", b"z" * 250000 + b"\n", text([line(app)]).rstrip()]
+    done = api.cli("domains-import", file_of(tmp_path, lines))
+    assert done.returncode == 1
+    assert done.stdout == "6 lines: 3 added, 0 there already, 3 refused.\n"
+    assert done.stderr.count("longer than") == 3
+
+
+def test_cli_goes_on_where_the_server_is(api, tmp_path):
+    app = new_app(api)
+    lines = [line(app) for _ in range(30)]
+    path = file_of(tmp_path, lines)
+    one = begin(api)
+    bring(api, one, lines[:17])
+    short = api.cli("domains-import", file_of(tmp_path, lines[:10]), "--resume", one["id"])
+    assert short.returncode == 1 and "the same file" in short.stderr
+    file_of(tmp_path, lines)
+    done = api.cli("domains-import", path, "--resume", one["id"])
+    assert done.returncode == 0
+    assert done.stdout == "30 lines: 30 added, 0 there already, 0 refused.\n"
+    assert api.cli("domains-import", path, "--resume", one["id"]).stdout == done.stdout
+    assert api.cli("domains-import", path, "--resume", "nothing").returncode == 1
+    assert api.cli("domains-import", "/nonexistent").returncode == 1
+    assert api.cli("domains-import").returncode == 2
+    one = begin(api)
+    done = api.cli("imports-cancel", one["id"])
+    assert done.returncode == 0 and "cancelled" in done.stdout
+
+
+def test_cli_exports_what_it_imports(api, tmp_path):
+    app, other = new_app(api), new_app(api)
+    lines = [line(app, canonical=k == 0) for k in range(5100)]  # two pages
+    api.cli("domains-import", file_of(tmp_path, lines))
+    out = tmp_path / "out"
+    done = api.cli("domains-export", "-a", app["name"], "-o", str(out))
+    assert done.returncode == 0 and done.stdout == ""
+    assert sorted(one["name"] for one in map(json.loads, out.read_text().splitlines())) == \
+        sorted(one["name"] for one in lines)
+    printed = api.cli("domains-export", "--app", app["name"])
+    assert printed.stdout == out.read_text()
+    again = api.cli("domains-import", str(out), "--app", app["name"])
+    assert "5100 there already" in again.stdout
+    assert api.cli("domains-import", str(out), "--app", other["name"]).returncode == 1
+    assert out.read_text() in api.cli("domains-export").stdout
+    assert api.cli("domains-export", "-a", "nothing", "-o", str(out)).returncode == 1
+    assert out.read_text() == printed.stdout and [p.name for p in tmp_path.iterdir()
+                                                  if "part" in p.name] == []
