@@ -15,7 +15,8 @@ import pytest
 
 from stack import ROOT, build_dir, openssl
 
-GUIDES = ["README.md", "docs/install.md", "docs/certificates.md", "docs/ownership.md"]
+GUIDES = ["README.md", "docs/install.md", "docs/certificates.md", "docs/ownership.md",
+          "docs/delegation.md"]
 OWN_NAME = "www.certs.example.com"  # what stands for www.example.com in the guide to certificates
 
 # Commands that a test must not run as they stand, and what is checked instead.
