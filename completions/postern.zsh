@@ -48,6 +48,7 @@ _postern_commands() {
         'users-add:Make an account (operators only).'
         'users-remove:Remove an account that has no apps (operators only).'
         'ledger:Show what is left of the CA'\''s limits (operators only).'
+        'cas:List the CAs, or show all that is known of one (operators only).'
         'certs-check:Judge a certificate as an upload would be; no server is needed.'
         'certs-show:Show what stands in files with certificates and keys.'
         'certs-convert:Print certificates and keys of any form as PEM.'
@@ -258,7 +259,8 @@ _postern() {
             '--region[Accepted for compatibility; a server has one.]:NAME:' \
             '--url[The server\: https\://..., http\:// on a loopback address, or unix\:/path.]:URL:' \
             '--help[Explain the command.]' \
-            '--limit[How many to show; 50 at first, at most 500.]:NUMBER:' ;;
+            '--limit[How many to show; 50 at first, 10 with --follow.]:NUMBER:' \
+            '--follow[Go on with what happens, until stopped.]' ;;
     webhooks-add)
         _arguments \
             '--app[The app to work on, by name or id.]:NAME:' \

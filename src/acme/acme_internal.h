@@ -83,10 +83,16 @@ struct pst_acme_ca {
     struct pst_acme_dir *dir;
     int64_t dir_until_ms; /* monotonic; read anew from then on */
     bool dir_doubtful;    /* one of its URLs gave 404 */
+    int64_t answered_at;  /* Unix s */
+    int64_t failed_at;
+    char failure[PST_ACME_FAILURE_SIZE];
     struct pst_acme_nonce nonces[PST_ACME_NONCES];
     size_t nonces_n; /* the newest last */
     struct pst_acme_pause pauses[PST_ACME_GROUP__COUNT];
 };
+
+/* A request had an answer, or none, as `err` tells (NULL: it had). */
+void pst_acme_note(struct pst_acme_ca *ca, const struct pst_err *err);
 
 /* May we ask this URL?  PST_OK, or PST_EINPUT naming `what`. */
 int pst_acme_url_check(const struct pst_acme_ca *ca, const char *url, const char *what,

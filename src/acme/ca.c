@@ -72,6 +72,32 @@ int64_t pst_acme_clock_skew_s(struct pst_acme_ca *ca)
     return ca->skew_s;
 }
 
+void pst_acme_note(struct pst_acme_ca *ca, const struct pst_err *err)
+{
+    pthread_mutex_lock(&ca->lock);
+    if (err) {
+        ca->failed_at = pst_now(ca->clock);
+        pst_str_copy(ca->failure, sizeof ca->failure, err->text);
+    } else {
+        ca->answered_at = pst_now(ca->clock);
+    }
+    pthread_mutex_unlock(&ca->lock);
+}
+
+void pst_acme_state(struct pst_acme_ca *ca, struct pst_acme_state *ret)
+{
+    *ret = (struct pst_acme_state){0};
+    pthread_mutex_lock(&ca->lock);
+    if (ca->dir) {
+        atomic_fetch_add(&ca->dir->refs, 1);
+        ret->directory = &ca->dir->public;
+    }
+    ret->answered_at = ca->answered_at;
+    ret->failed_at = ca->failed_at;
+    pst_str_copy(ret->failure, sizeof ret->failure, ca->failure);
+    pthread_mutex_unlock(&ca->lock);
+}
+
 /* ---- nonces: last in, first out, because the CA forgets the oldest ---- */
 
 bool pst_acme_nonce_take(struct pst_acme_ca *ca, char to[PST_ACME_NONCE_SIZE])

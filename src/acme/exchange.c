@@ -134,6 +134,7 @@ static int send_request(struct pst_acme_call *call, const char *method,
     int rc = check_pause(call, ask->group, err);
     if (!rc) {
         rc = pst_http_do(call->ca->http, &req, ret, err);
+        pst_acme_note(call->ca, rc == PST_OK ? NULL : err);
         count(rc, rc == PST_OK ? *ret : NULL);
     }
     if (!rc)

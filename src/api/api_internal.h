@@ -374,6 +374,7 @@ pst_handler pst_apps_rename, pst_apps_restart, pst_operations_get;
 pst_handler pst_variables_list, pst_variables_put, pst_variables_create, pst_variables_patch,
     pst_variables_delete, pst_variables_delete_list;
 pst_handler pst_domains_retry, pst_ledger_get, pst_ready_get, pst_openapi_get, pst_metrics_get;
+pst_handler pst_cas_list, pst_cas_get;
 pst_handler pst_regions_list, pst_stacks_list, pst_platform_show;
 pst_handler pst_apps_list, pst_apps_create, pst_apps_get, pst_apps_put, pst_apps_patch,
     pst_apps_delete;
@@ -385,7 +386,7 @@ pst_handler pst_imports_list, pst_imports_create, pst_imports_get, pst_imports_l
     pst_imports_refusals, pst_imports_finish, pst_imports_cancel;
 pst_handler pst_certificates_check;
 pst_handler pst_requests_list, pst_requests_create, pst_requests_delete;
-pst_handler pst_events_list, pst_events_of_app, pst_health_get;
+pst_handler pst_events_list, pst_events_of_app, pst_events_of_domain, pst_health_get;
 pst_handler pst_dns_providers_list, pst_edges_list, pst_edges_delete, pst_edges_enrol_token;
 pst_handler pst_webhooks_list, pst_webhooks_create, pst_webhooks_get, pst_webhooks_patch,
     pst_webhooks_delete, pst_webhooks_ping;
@@ -408,6 +409,10 @@ int pst_v2_message(struct pst_answer *ans, int status, int64_t id, const char *t
                    const char *text);
 /* Give a refusal in the shapes of /v1 that one. */
 void pst_v2_refusal(struct pst_answer *ans);
+
+/* Append the limits of a CA, and what is left of that of this account. */
+int pst_ledger_limits(struct pst_req *req, struct pst_tx *tx, const char *account_id,
+                      struct pst_json *list, struct pst_err *err);
 
 /* Append an event to a JSON list: for pst_event_each(). */
 int pst_event_push(const struct pst_event *e, void *list);

@@ -18,6 +18,7 @@
 #include <postern/cert.h>
 #include <postern/conf.h>
 #include <postern/crypto.h>
+#include <postern/event.h>
 #include <postern/json.h>
 #include <postern/resolve.h>
 #include <postern/store.h>
@@ -357,6 +358,12 @@ static void obey(struct testd *t, const char *line)
         printf("%s\n", pst_buf_cstr(&t->hooks));
         pst_buf_cut(&t->hooks, 0);
         pthread_mutex_unlock(&t->lock);
+        return;
+    }
+    if (rc == PST_OK && what && pst_streq(what, "seal")) {
+        while ((rc = pst_events_seal(t->store, &t->err)) == PST_OK)
+            continue;
+        printf("%s\n", rc == PST_DONE ? "ok" : pst_rc_name(rc));
         return;
     }
     for (size_t i = 0; rc == PST_OK && what && i < PST_ARRAY_N(deeds); i++) {

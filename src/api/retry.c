@@ -137,12 +137,28 @@ struct ledger {
     struct pst_err *err;
 };
 
+static int set_left(const struct ledger *l, const char *kind, const char *key, int64_t n,
+                    int64_t period_s, struct pst_json *j)
+{
+    int64_t left = 0, at_ms = 0;
+
+    int rc = pst_bucket_left(l->tx, kind, key, n, period_s, l->now_ms, &left, l->err);
+    if (rc == PST_OK)
+        rc = pst_bucket_peek(l->tx, kind, key, n, period_s, l->now_ms, &at_ms, l->err);
+    if (rc < 0)
+        return rc;
+    bool ok = pst_json_set_int(j, "of", n) && pst_json_set_int(j, "period_s", period_s) &&
+              pst_json_set_int(j, "left", left) &&
+              pst_json_set_time(j, "next_at", rc == PST_NOTYET ? at_ms : 0);
+    return ok ? PST_OK : pst_fail_nomem(l->err, "the ledger");
+}
+
 static int add_bucket(const char *kind, const char *key, void *arg)
 {
     struct ledger *l = arg;
     const struct pst_conf *c = l->req->api->set.conf;
     auto_(pst_json_free) struct pst_json *j = pst_json_object();
-    int64_t n = RETRY_N, period_s = RETRY_PERIOD_S, left = 0, at_ms = 0;
+    int64_t n = RETRY_N, period_s = RETRY_PERIOD_S;
     const char *text = pst_streq(kind, RETRY) ? "tries at once that were asked for" : NULL;
 
     for (size_t i = 0; i < PST_ARRAY_N(limits); i++) {
@@ -154,15 +170,11 @@ static int add_bucket(const char *kind, const char *key, void *arg)
     }
     if (!text) /* a limit of a newer program */
         return PST_OK;
-    int rc = pst_bucket_left(l->tx, kind, key, n, period_s, l->now_ms, &left, l->err);
-    if (rc == PST_OK)
-        rc = pst_bucket_peek(l->tx, kind, key, n, period_s, l->now_ms, &at_ms, l->err);
-    if (rc < 0)
+    int rc = set_left(l, kind, key, n, period_s, j);
+    if (rc != PST_OK)
         return rc;
     if (!pst_json_set_text(j, "limit", kind) || !pst_json_set_text(j, "text", text) ||
-        !pst_json_set_text(j, "key", key) || !pst_json_set_int(j, "of", n) ||
-        !pst_json_set_int(j, "period_s", period_s) || !pst_json_set_int(j, "left", left) ||
-        !pst_json_set_time(j, "next_at", rc == PST_NOTYET ? at_ms : 0))
+        !pst_json_set_text(j, "key", key))
         return pst_fail_nomem(l->err, "the ledger");
     return pst_json_push(l->list, pst_take(&j)) ? PST_OK : pst_fail_nomem(l->err, "the ledger");
 }
@@ -182,4 +194,33 @@ int pst_ledger_get(struct pst_req *req, struct pst_tx *tx, struct pst_answer *an
     if (!pst_json_set(j, "ledger", pst_take(&list)))
         return pst_fail_nomem(err, "the ledger");
     return pst_answer_json(ans, 200, j, err);
+}
+
+int pst_ledger_limits(struct pst_req *req, struct pst_tx *tx, const char *account_id,
+                      struct pst_json *list, struct pst_err *err)
+{
+    const struct ledger l = {req, tx, list, pst_wall_ms(req->api->opts.clock), err};
+    const struct pst_conf *c = req->api->set.conf;
+
+    for (size_t i = 0; i < PST_ARRAY_N(limits); i++) {
+        auto_(pst_json_free) struct pst_json *j = pst_json_object();
+        /* The others are kept by name or registered domain: the ledger has what is left of them. */
+        bool ok = pst_json_set_text(j, "limit", limits[i].kind) &&
+                  pst_json_set_text(j, "text", limits[i].text);
+        if (!ok)
+            return pst_fail_nomem(err, "the limits");
+        if (i == 0) {
+            int rc = set_left(&l, limits[i].kind, account_id, pst_conf_int(c, limits[i].n_key),
+                              pst_conf_int(c, limits[i].period_key), j);
+            if (rc != PST_OK)
+                return rc;
+        } else {
+            ok = pst_json_set_int(j, "of", pst_conf_int(c, limits[i].n_key)) &&
+                 pst_json_set_int(j, "period_s", pst_conf_int(c, limits[i].period_key)) &&
+                 pst_json_set_null(j, "left") && pst_json_set_null(j, "next_at");
+        }
+        if (!ok || !pst_json_push(list, pst_take(&j)))
+            return pst_fail_nomem(err, "the limits");
+    }
+    return PST_OK;
 }

@@ -79,11 +79,15 @@ const struct pst_route pst_routes[] = {
 
     {PST_GET,    "/v1/dns_providers",          pst_dns_providers_list,  PST_NEED_USER,     PST_TX_NONE,  false, "The DNS providers that DNS_PROVIDER can name, and the variables that each reads."},
 
-    {PST_GET,    V1_APP "/events",             pst_events_of_app,       PST_NEED_USER,     PST_TX_READ,  false, "What happened to an app and its domains, newest first."},
-    {PST_GET,    "/v1/events",                 pst_events_list,         PST_NEED_OPERATOR, PST_TX_READ,  false, "What happened on the platform, newest first."},
+    {PST_GET,    V1_APP "/events",             pst_events_of_app,       PST_NEED_USER,     PST_TX_READ,  false, "What happened to an app and its domains, newest first, or after a position."},
+    {PST_GET,    V1_DOMAIN "/events",        pst_events_of_domain,    PST_NEED_USER,     PST_TX_READ,  false, "What happened to a domain, newest first, or after a position."},
+    {PST_GET,    "/v1/events",                 pst_events_list,         PST_NEED_OPERATOR, PST_TX_READ,  false, "What happened on the platform, newest first, or after a position."},
     {PST_GET,    "/v1/ledger",               pst_ledger_get,          PST_NEED_OPERATOR, PST_TX_READ,  false, "What is left of the CA's limits, by account, registered domain and name."},
 
     {PST_GET,    "/v1/platform",               pst_platform_show,       PST_NEED_OPERATOR, PST_TX_READ,  false, "The certificates of the platform names: which there are, and which the edges serve."},
+    {PST_GET,    "/v1/cas",                  pst_cas_list,            PST_NEED_OPERATOR, PST_TX_READ,  false, "The CAs this platform has accounts at: terms, profiles, limits, whether they answer."},
+    {PST_GET,    "/v1/cas/:id",              pst_cas_get,             PST_NEED_OPERATOR, PST_TX_NONE,  false, "One CA; its directory is read when that was not done lately."},
+
     {PST_GET,    "/v1/edges",                  pst_edges_list,          PST_NEED_OPERATOR, PST_TX_READ,  false, "The edges, what they have and whether they are live."},
     {PST_POST,   "/v1/edges/enrol-tokens",     pst_edges_enrol_token,   PST_NEED_OPERATOR, PST_TX_WRITE, true,  "Make a one-time token with which an edge enrols."},
     {PST_DELETE, "/v1/edges/:id",              pst_edges_delete,        PST_NEED_OPERATOR, PST_TX_WRITE, false, "Remove an edge; its token is void at once."},

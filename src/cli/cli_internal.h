@@ -54,6 +54,7 @@ enum cli_flag {
     FLAG_RESUME,
     FLAG_OUTPUT,
     FLAG_SKIP_PROOF,
+    FLAG_FOLLOW,
     FLAG__COUNT
 };
 /* A set of flags. */
@@ -95,7 +96,7 @@ cli_run cli_apps, cli_create, cli_apps_info, cli_destroy, cli_force_https;
 cli_run cli_env, cli_env_get, cli_env_set, cli_env_unset;
 cli_run cli_rename, cli_restart, cli_sticky_session, cli_router_logs, cli_domains_retry;
 cli_run cli_tokens, cli_tokens_create, cli_tokens_renew, cli_tokens_revoke;
-cli_run cli_users, cli_users_add, cli_users_remove, cli_ledger;
+cli_run cli_users, cli_users_add, cli_users_remove, cli_ledger, cli_cas;
 cli_run cli_upstreams, cli_upstreams_set, cli_upstreams_drain;
 cli_run cli_domains, cli_domains_add, cli_domains_remove, cli_domains_explain, cli_domains_proof,
     cli_set_canonical, cli_unset_canonical;

@@ -20,7 +20,8 @@ const struct cli_flag_row cli_flags[FLAG__COUNT] = {
                              "Do not get a certificate for it: no CA is ever asked."},
     [FLAG_CANONICAL] = {"canonical", 0, NULL, NULL,
                         "Send visitors of the app's other domains to this one."},
-    [FLAG_LIMIT] = {"limit", 'n', "NUMBER", NULL, "How many to show; 50 at first, at most 500."},
+    [FLAG_LIMIT] = {"limit", 'n', "NUMBER", NULL,
+                    "How many to show; 50 at first, 10 with --follow."},
     [FLAG_ENABLE] = {"enable", 'e', NULL, NULL, "Switch it on; so does no flag."},
     [FLAG_DISABLE] = {"disable", 'd', NULL, NULL, "Switch it off."},
     [FLAG_EVENTS] = {"events", 0, "KINDS", NULL,
@@ -49,6 +50,7 @@ const struct cli_flag_row cli_flags[FLAG__COUNT] = {
                      "Write to this file; it appears once it is whole."},
     [FLAG_SKIP_PROOF] = {"skip-proof", 0, NULL, NULL,
                          "Ask for no proof that it is the app's owner's (operators only)."},
+    [FLAG_FOLLOW] = {"follow", 0, NULL, NULL, "Go on with what happens, until stopped."},
 };
 
 const cli_flag_set cli_common_flags = BIT(APP) | BIT(JSON) | BIT(REGION) | BIT(URL) | BIT(HELP);
@@ -186,6 +188,10 @@ const struct cli_command cli_commands[] = {
     {"ledger", "", 0, 0, 0, false, cli_ledger,
      "Show what is left of the CA's limits (operators only).",
      "By account, registered domain and name, those that were used most first."},
+    {"cas", "[ID]", 0, 1, 0, false, cli_cas,
+     "List the CAs, or show all that is known of one (operators only).",
+     "Whether it answers, its terms and profiles, the account there and what is left of its "
+     "limits."},
 
     {"certs-check", "[FILE...]", 0, 8,
      BIT(CERT) | BIT(KEY) | BIT(PASSPHRASE) | BIT(DOMAIN) | BIT(ROOTS) | BIT(AT), false,
@@ -198,8 +204,11 @@ const struct cli_command cli_commands[] = {
      "Print certificates and keys of any form as PEM.",
      "Keys come out in the clear: send the output to a file that only you can read."},
 
-    {"events", "", 0, 0, BIT(LIMIT), false, cli_events, "List what happened, newest first.",
-     "With --app what happened to the app; without it, for operators, on the whole platform."},
+    {"events", "[DOMAIN]", 0, 1, BIT(LIMIT) | BIT(FOLLOW), false, cli_events,
+     "List what happened, newest first.",
+     "With --app what happened to the app, or to one of its domains; without it, for operators, on "
+     "the whole platform. With --follow the oldest comes first, and then what happens from now "
+     "on."},
     {"platform", "", 0, 0, 0, false, cli_platform,
      "Show the certificates of the platform names (operators only).",
      "The edges serve the first that is valid: the operator's files, the one that the ACME CA "

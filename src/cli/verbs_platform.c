@@ -1,7 +1,7 @@
-/* verbs_platform.c - the platform's certificates, events and edges. */
+/* verbs_platform.c - the platform's certificates and edges. */
 #include "cli_internal.h"
 
-enum { PART_SIZE = 1024, LIMIT_DEFAULT = 50, LIMIT_MAX = 500 };
+enum { PART_SIZE = 1024 };
 
 int cli_platform(struct cli *c)
 {
@@ -26,31 +26,6 @@ int cli_platform(struct cli *c)
     cli_line("More: postern --app %s domains-explain '%s'", cli_text(p, "app"),
              cli_text(d, "name"));
     return PST_EXIT_OK;
-}
-
-int cli_events(struct cli *c)
-{
-    static const struct cli_column columns[] = {
-        {"WHEN", "at", CLI_TIME},
-        {"WHO", "actor", CLI_PLAIN},
-        {"KIND", "kind", CLI_PLAIN},
-        {"WHAT", "text", CLI_PLAIN},
-    };
-    auto_answer struct cli_answer a = {0};
-    int64_t limit = LIMIT_DEFAULT;
-    char app[PART_SIZE];
-    int status;
-
-    if (c->flags[FLAG_LIMIT] && !pst_parse_i64(c->flags[FLAG_LIMIT], 1, LIMIT_MAX, &limit))
-        return cli_fail(PST_EXIT_USAGE, "--limit must be 1 to %d", LIMIT_MAX);
-    if (c->app)
-        status = cli_ask(c, "GET", NULL, &a, "/v1/apps/%s/events?limit=%lld",
-                         cli_encode(app, sizeof app, c->app), (long long)limit);
-    else
-        status = cli_ask(c, "GET", NULL, &a, "/v1/events?limit=%lld", (long long)limit);
-    if (status != PST_EXIT_OK || cli_print_json(c, a.json))
-        return status;
-    return cli_list(c, pst_json_get(a.json, "events"), columns, PST_ARRAY_N(columns));
 }
 
 int cli_edges(struct cli *c)

@@ -153,3 +153,80 @@ int cli_ledger(struct cli *c)
         return status;
     return cli_list(c, pst_json_get(a.json, "ledger"), columns, PST_ARRAY_N(columns));
 }
+
+/* ---- CAs ---- */
+
+static void tell_limits(const struct pst_json *limits)
+{
+    for (size_t i = 0; i < pst_json_len(limits); i++) {
+        const struct pst_json *l = pst_json_at(limits, i);
+        int64_t of = 0, period_s = 0, left = 0;
+        pst_json_get_int(l, "of", &of);
+        pst_json_get_int(l, "period_s", &period_s);
+        if (pst_json_get_int(l, "left", &left))
+            cli_line("%-18s %lld of %lld %s in %lld h", i ? "" : "Limits", (long long)left,
+                     (long long)of, cli_text(l, "text"), (long long)period_s / 3600);
+        else
+            cli_line("%-18s %lld %s in %lld h", i ? "" : "Limits", (long long)of,
+                     cli_text(l, "text"), (long long)period_s / 3600);
+    }
+}
+
+static const char *yes_no(const struct pst_json *ca, const char *key)
+{
+    bool yes;
+
+    return !pst_json_get_bool(ca, key, &yes) ? "not known" : yes ? "yes" : "no";
+}
+
+static void tell_ca(const struct pst_json *ca)
+{
+    static const struct {
+        const char *label, *key;
+    } rows[] = {{"Directory", "directory"}, {"Account", "account_url"},
+                {"Status", "status"},       {"Reason", "reason"},
+                {"Contact", "contact"},     {"Terms", "terms_of_service"},
+                {"Website", "website"},     {"Last failure", "failure"}};
+    const struct pst_json *profiles = pst_json_get(ca, "profiles");
+    const struct pst_json *issuers = pst_json_get(ca, "issuers");
+    char when[CLI_TIME_SIZE];
+
+    for (size_t i = 0; i < PST_ARRAY_N(rows); i++)
+        if (pst_json_get_text(ca, rows[i].key))
+            cli_line("%-18s %s", rows[i].label, cli_text(ca, rows[i].key));
+    cli_line("%-18s %s", "Terms agreed", cli_time(when, pst_json_get_text(ca, "terms_agreed_at")));
+    cli_line("%-18s %s", "Answers", yes_no(ca, "reachable"));
+    cli_line("%-18s %s", "Last answer", cli_time(when, pst_json_get_text(ca, "answered_at")));
+    cli_line("%-18s %s", "Needs binding", yes_no(ca, "external_account_required"));
+    for (size_t i = 0; i < pst_json_len(issuers); i++)
+        cli_line("%-18s %s", i ? "" : "Issuer in CAA", pst_json_text(pst_json_at(issuers, i)));
+    for (size_t i = 0; i < pst_json_len(profiles); i++)
+        cli_line("%-18s %s: %s", i ? "" : "Profiles", cli_text(pst_json_at(profiles, i), "name"),
+                 cli_text(pst_json_at(profiles, i), "text"));
+    tell_limits(pst_json_get(ca, "limits"));
+}
+
+int cli_cas(struct cli *c)
+{
+    static const struct cli_column columns[] = {
+        {"ID", "id", CLI_PLAIN},
+        {"DIRECTORY", "directory", CLI_PLAIN},
+        {"STATUS", "status", CLI_PLAIN},
+        {"ANSWERS", "reachable", CLI_YES_NO},
+        {"LAST ANSWER", "answered_at", CLI_TIME},
+    };
+    auto_answer struct cli_answer a = {0};
+    char id[PART_SIZE];
+    int status;
+
+    if (c->args_n)
+        status = cli_ask(c, "GET", NULL, &a, "/v1/cas/%s", cli_encode(id, sizeof id, c->args[0]));
+    else
+        status = cli_ask(c, "GET", NULL, &a, "/v1/cas");
+    if (status != PST_EXIT_OK || cli_print_json(c, a.json))
+        return status;
+    if (!c->args_n)
+        return cli_list(c, pst_json_get(a.json, "cas"), columns, PST_ARRAY_N(columns));
+    tell_ca(pst_json_get(a.json, "ca"));
+    return PST_EXIT_OK;
+}

@@ -5,10 +5,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include <postern/acme.h>
 #include <postern/base.h>
 #include <postern/conf.h>
 #include <postern/crypto.h>
 #include <postern/dns.h>
+#include <postern/json.h>
 #include <postern/store.h>
 #include <postern/watch.h>
 
@@ -119,6 +121,9 @@ int pst_daemon_dns_rewatch(void *daemon, struct pst_err *err);
 /* Start or stop watching a domain by what the database says of it. */
 void pst_daemon_dns_follow(void *daemon, const char *domain_id, const char *ascii);
 void pst_daemon_dns_forget(void *daemon, const char *domain_id);
+/* The hook of the API: what is known of the CA.  arg: the daemon. */
+int pst_daemon_ca_tell(void *arg, const char *directory, bool ask, struct pst_json *to,
+                       struct pst_err *err);
 
 /* ---- providers.c: the DNS providers of tenants ---- */
 

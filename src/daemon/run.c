@@ -206,7 +206,8 @@ static int start_api(struct daemon *d, struct pst_err *err)
                                        .domain_changed = pst_daemon_dns_follow,
                                        .domain_removed = pst_daemon_dns_forget,
                                        .variables_changed = variables_changed,
-                                       .persist_value = persist_value}};
+                                       .persist_value = persist_value,
+                                       .ca_tell = pst_daemon_ca_tell}};
     struct pst_api *api = NULL;
     int rc = pst_api_start(&api, &o, err);
     pthread_mutex_lock(&d->parts);

@@ -6,7 +6,7 @@
     "created_at_ms, sealed"
 #define TYPES "tttttttiib"
 
-enum { INSERT, BY_DIRECTORY, BY_DIRECTORY_LOCK, UPDATE };
+enum { INSERT, BY_DIRECTORY, BY_DIRECTORY_LOCK, EACH, UPDATE };
 
 static const struct pst_stmt stmts[] = {
     [INSERT] = {.name = "account.insert",
@@ -24,6 +24,10 @@ static const struct pst_stmt stmts[] = {
                                      "FOR NO KEY UPDATE",
                            .args = "t",
                            .cols = TYPES},
+    [EACH] = {.name = "account.each",
+              .sql = "SELECT " COLS " FROM accounts ORDER BY created_at_ms, id",
+              .args = "",
+              .cols = TYPES},
     [UPDATE] = {.name = "account.update",
                 .sql = "UPDATE accounts SET url = $1, contact = $2, thumbprint = $3, status = $4, "
                        "reason = $5, terms_agreed_at_ms = $6, sealed = $7 WHERE id = $8",
@@ -60,17 +64,11 @@ int pst_account_insert(struct pst_tx *tx, struct pst_account *a, struct pst_err 
     return rc == PST_OK ? tell_edges(tx, a, err) : rc;
 }
 
-int pst_account_by_directory(struct pst_tx *tx, const char *directory, struct pst_account *ret,
-                             struct pst_err *err)
+static int read_account(const struct pst_rows *rows, struct pst_account *ret, struct pst_err *err)
 {
-    auto_(pst_rows_free) struct pst_rows *rows = NULL;
     struct pst_account a = {0};
-
-    int rc = pst_one(tx, &stmts[tx->write ? BY_DIRECTORY_LOCK : BY_DIRECTORY], &rows, err,
-                     pst_t(directory));
-    if (rc != PST_OK)
-        return rc;
     struct pst_reader r = {.rows = rows, .err = err};
+
     pst_read_text(&r, a.id);
     pst_read_text(&r, a.directory);
     pst_read_text(&r, a.url);
@@ -81,11 +79,37 @@ int pst_account_by_directory(struct pst_tx *tx, const char *directory, struct ps
     a.terms_agreed_at_ms = pst_read_i(&r);
     a.created_at_ms = pst_read_i(&r);
     pst_read_b(&r, &a.sealed);
-    rc = pst_reader_end(&r, "an account");
+    int rc = pst_reader_end(&r, "an account");
     if (rc == PST_OK)
         *ret = a;
     else
         pst_account_deinit(&a);
+    return rc;
+}
+
+int pst_account_by_directory(struct pst_tx *tx, const char *directory, struct pst_account *ret,
+                             struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_one(tx, &stmts[tx->write ? BY_DIRECTORY_LOCK : BY_DIRECTORY], &rows, err,
+                     pst_t(directory));
+    return rc == PST_OK ? read_account(rows, ret, err) : rc;
+}
+
+int pst_account_each(struct pst_tx *tx, int (*fn)(const struct pst_account *a, void *arg),
+                     void *arg, struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_db_query(tx->db, &stmts[EACH], &rows, err);
+    while (rc == PST_OK && pst_rows_next(rows)) {
+        struct pst_account a = {0};
+        rc = read_account(rows, &a, err);
+        if (rc == PST_OK)
+            rc = fn(&a, arg);
+        pst_account_deinit(&a);
+    }
     return rc;
 }
 

@@ -21,13 +21,27 @@ enum {
     SEAL,
 
     SEALED,
-    SEALED_OF
+    SEALED_OF,
+
+    BEFORE,
+    BEFORE_OF_APP,
+    BEFORE_OF_DOMAIN,
+    AFTER,
+    AFTER_OF_APP,
+    AFTER_OF_DOMAIN,
 };
 
 /* Whose the app is; when it has just been removed, whose it was. */
 #define OWNER                                                                                      \
     "CASE WHEN $6 = '' THEN '' ELSE coalesce((SELECT a.user_id FROM apps a WHERE a.id = $6), "     \
     "(SELECT e.owner_id FROM events e WHERE e.app_id = $6 ORDER BY e.seq DESC LIMIT 1), '') END"
+
+/* One page back in time from a seq, or on from a position; all events, or those of one object. */
+#define BEFORE_SQL(of, seq, limit)                                                                 \
+    "SELECT " ALL_COLS " FROM events WHERE " of "seq < " seq " ORDER BY seq DESC LIMIT " limit
+#define AFTER_SQL(of, pos, limit)                                                                  \
+    "SELECT " ALL_COLS " FROM events WHERE " of "chain_pos > 0 AND chain_pos > " pos               \
+    " ORDER BY chain_pos LIMIT " limit
 
 static const struct pst_stmt stmts[] = {
     [APPEND] = {.name = "event.append",
@@ -78,6 +92,30 @@ static const struct pst_stmt stmts[] = {
                           "ORDER BY chain_pos LIMIT $4",
                    .args = "itti",
                    .cols = ALL_TYPES},
+    [BEFORE] = {.name = "event.before",
+                .sql = BEFORE_SQL("", "$1", "$2"),
+                .args = "ii",
+                .cols = ALL_TYPES},
+    [BEFORE_OF_APP] = {.name = "event.before-of-app",
+                       .sql = BEFORE_SQL("app_id = $1 AND ", "$2", "$3"),
+                       .args = "tii",
+                       .cols = ALL_TYPES},
+    [BEFORE_OF_DOMAIN] = {.name = "event.before-of-domain",
+                          .sql = BEFORE_SQL("domain_id = $1 AND ", "$2", "$3"),
+                          .args = "tii",
+                          .cols = ALL_TYPES},
+    [AFTER] = {.name = "event.after",
+               .sql = AFTER_SQL("", "$1", "$2"),
+               .args = "ii",
+               .cols = ALL_TYPES},
+    [AFTER_OF_APP] = {.name = "event.after-of-app",
+                      .sql = AFTER_SQL("app_id = $1 AND ", "$2", "$3"),
+                      .args = "tii",
+                      .cols = ALL_TYPES},
+    [AFTER_OF_DOMAIN] = {.name = "event.after-of-domain",
+                         .sql = AFTER_SQL("domain_id = $1 AND ", "$2", "$3"),
+                         .args = "tii",
+                         .cols = ALL_TYPES},
 };
 PST_STORE_SQL(event);
 
@@ -133,6 +171,21 @@ int pst_event_each_of_app(struct pst_tx *tx, const char *app_id, size_t limit, e
     auto_(pst_rows_free) struct pst_rows *rows = NULL;
 
     int rc = pst_db_query(tx->db, &stmts[OF_APP], &rows, err, pst_t(app_id), pst_i((int64_t)limit));
+    return rc == PST_OK ? walk(rows, fn, arg, err) : rc;
+}
+
+int pst_event_page(struct pst_tx *tx, const struct pst_event_page *p, each_fn *fn, void *arg,
+                   struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+    const char *of = p->domain_id ? p->domain_id : p->app_id;
+    int which = p->forward ? AFTER : BEFORE;
+    int64_t limit = (int64_t)p->limit;
+
+    which += p->domain_id ? BEFORE_OF_DOMAIN - BEFORE : p->app_id ? BEFORE_OF_APP - BEFORE : 0;
+    int rc = of ? pst_db_query(tx->db, &stmts[which], &rows, err, pst_t(of), pst_i(p->cursor),
+                               pst_i(limit))
+                : pst_db_query(tx->db, &stmts[which], &rows, err, pst_i(p->cursor), pst_i(limit));
     return rc == PST_OK ? walk(rows, fn, arg, err) : rc;
 }
 

@@ -2,6 +2,8 @@
  * feed under load. */
 #include "store_fixture.h"
 
+#include <postern/history.h>
+
 #include <postern/renewal.h>
 
 /* ---- orders ---- */
@@ -686,6 +688,37 @@ TX(events)
     want_text(some, "ca");
     want_int(pst_event_each(tx, "", 2, note_event, two, err), PST_OK);
     want_text(two, "cb");
+
+    const struct {
+        struct pst_event_page page;
+        const char *wanted;
+    } pages[] = {
+        {{.cursor = INT64_MAX, .limit = 2}, "cb"},
+        {{.cursor = b.seq, .limit = 2}, "a"},
+        {{.domain_id = "d1", .cursor = c.seq, .limit = 2}, "a"},
+        {{.app_id = "a1", .cursor = INT64_MAX, .limit = 2}, ""},
+        {{.forward = true, .limit = 9}, ""}, /* none is sealed */
+    };
+    for (size_t i = 0; i < PST_ARRAY_N(pages); i++) {
+        char seen[TEXT_SIZE] = "";
+        want_int(pst_event_page(tx, &pages[i].page, note_event, seen, err), PST_OK);
+        want_text(seen, pages[i].wanted);
+    }
+    c.chain_pos = 1;
+    a.chain_pos = 2;
+    want_int(pst_event_seal(tx, &c, err), PST_OK);
+    want_int(pst_event_seal(tx, &a, err), PST_OK);
+    char on[TEXT_SIZE] = "", rest[TEXT_SIZE] = "";
+    want_int(pst_event_page(tx, &(struct pst_event_page){.forward = true, .limit = 9}, note_event,
+                            on, err),
+             PST_OK);
+    want_text(on, "ca");
+    want_int(pst_event_page(tx,
+                            &(struct pst_event_page){
+                                .domain_id = "d1", .forward = true, .cursor = 1, .limit = 9},
+                            note_event, rest, err),
+             PST_OK);
+    want_text(rest, "a");
     return PST_OK;
 }
 

@@ -186,6 +186,17 @@ int pst_acme_directory(struct pst_acme_call *call, bool refresh,
 void pst_acme_directory_unref(const struct pst_acme_directory *d);
 bool pst_acme_directory_has_profile(const struct pst_acme_directory *d, const char *profile);
 
+/* What is known of a CA without asking it. */
+enum { PST_ACME_FAILURE_SIZE = 256 };
+struct pst_acme_state {
+    const struct pst_acme_directory *directory; /* to be released; NULL: never read */
+    int64_t answered_at;                        /* Unix s of its last answer, whatever it said; 0:
+                                                   none yet */
+    int64_t failed_at;                          /* of the last request without an answer; 0: none */
+    char failure[PST_ACME_FAILURE_SIZE];        /* why there was none */
+};
+void pst_acme_state(struct pst_acme_ca *ca, struct pst_acme_state *ret);
+
 /* Seconds by which the CA's Date header was ahead of our clock in its last answer; 0 before. */
 int64_t pst_acme_clock_skew_s(struct pst_acme_ca *ca);
 

@@ -18,6 +18,7 @@
 #ifndef POSTERN_API_H
 #define POSTERN_API_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,7 @@ struct pst_clock;
 struct pst_conf;
 struct pst_err;
 struct pst_http;
+struct pst_json;
 struct pst_rand;
 struct pst_resolver;
 struct pst_store;
@@ -51,6 +53,12 @@ struct pst_api_hooks {
      * PST_NOTFOUND: the CA is not known to take such records; negative. */
     int (*persist_value)(void *arg, struct pst_tx *tx, const char *ascii, struct pst_buf *ret,
                          struct pst_err *err);
+    /* Put what is known of a CA into an object: reachable, answered_at, failed_at, failure,
+     * terms_of_service, website, external_account_required, renewal_info, issuers, profiles.  With
+     * `ask` its directory may be read first, which waits for the CA.  PST_OK; PST_NOTFOUND: this
+     * process does not use that directory; negative. */
+    int (*ca_tell)(void *arg, const char *directory, bool ask, struct pst_json *to,
+                   struct pst_err *err);
 };
 
 enum { PST_API_LISTEN_MAX = 8 };

@@ -499,6 +499,9 @@ void pst_account_deinit(struct pst_account *a);
 int pst_account_insert(struct pst_tx *tx, struct pst_account *a, struct pst_err *err);
 int pst_account_by_directory(struct pst_tx *tx, const char *directory, struct pst_account *ret,
                              struct pst_err *err);
+/* In the order in which they were made. */
+int pst_account_each(struct pst_tx *tx, int (*fn)(const struct pst_account *a, void *arg),
+                     void *arg, struct pst_err *err);
 int pst_account_update(struct pst_tx *tx, const struct pst_account *a, struct pst_err *err);
 
 /* ---- orders ---- */
@@ -657,6 +660,19 @@ struct pst_event {
 int pst_event_append(struct pst_tx *tx, struct pst_event *e, struct pst_err *err);
 /* Newest first; a NULL or "" domain_id: all. */
 int pst_event_each(struct pst_tx *tx, const char *domain_id, size_t limit,
+                   int (*fn)(const struct pst_event *e, void *arg), void *arg, struct pst_err *err);
+/*
+ * A page of them.  Back in time: newest first, with a seq below the cursor.  Forward: sealed ones,
+ * with a position in the chain above it; positions become visible in order, so that a reader who
+ * goes on from the last one misses nothing, which seq does not promise (PostgreSQL).
+ */
+struct pst_event_page {
+    const char *app_id, *domain_id; /* of one of these; both NULL: all there are */
+    bool forward;
+    int64_t cursor;
+    size_t limit;
+};
+int pst_event_page(struct pst_tx *tx, const struct pst_event_page *p,
                    int (*fn)(const struct pst_event *e, void *arg), void *arg, struct pst_err *err);
 /* Newest first: what happened to an app and to its domains. */
 int pst_event_each_of_app(struct pst_tx *tx, const char *app_id, size_t limit,
