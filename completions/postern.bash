@@ -15,7 +15,7 @@ _postern() {
     sticky-session) flags=' --enable --disable' ;;
     router-logs) flags=' --enable --disable' ;;
     upstreams-drain) flags=' --enable --disable' ;;
-    domains-add) flags=' --wait --timeout --no-letsencrypt --canonical --cert --key --passphrase' ;;
+    domains-add) flags=' --wait --timeout --no-letsencrypt --canonical --cert --key --passphrase --skip-proof' ;;
     domains-ssl) flags=' --no-letsencrypt --letsencrypt --cert --key --passphrase' ;;
     csr) flags=' --key-type --country --state --locality --organization --unit --common-name --email' ;;
     tokens) flags=' --user' ;;
@@ -31,7 +31,7 @@ _postern() {
     if [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "$flags --app --json --region --url --help" -- "$word"))
     elif [[ -z $verb || $verb == help ]]; then
-        COMPREPLY=($(compgen -W 'login logout self regions apps create apps-info force-https destroy rename restart sticky-session router-logs env env-get env-set env-unset dns-providers upstreams upstreams-set upstreams-drain domains domains-add domains-ssl csr csrs csr-remove domains-remove domains-explain domains-retry set-canonical-domain unset-canonical-domain tokens tokens-create tokens-renew tokens-revoke users users-add users-remove ledger cas certs-check certs-show certs-convert events edges edges-remove edges-enrol-token webhooks webhooks-add webhooks-remove webhooks-ping version help completion mdoc' -- "$word"))
+        COMPREPLY=($(compgen -W 'login logout self regions apps create apps-info force-https destroy rename restart sticky-session router-logs env env-get env-set env-unset dns-providers upstreams upstreams-set upstreams-drain domains domains-add domains-ssl csr csrs csr-remove domains-remove domains-explain domains-proof domains-retry set-canonical-domain unset-canonical-domain tokens tokens-create tokens-renew tokens-revoke users users-add users-remove ledger cas certs-check certs-show certs-convert events platform edges edges-remove edges-enrol-token webhooks webhooks-add webhooks-remove webhooks-ping version help completion mdoc' -- "$word"))
     elif [[ $verb == completion ]]; then
         COMPREPLY=($(compgen -W 'bash zsh fish' -- "$word"))
     fi
