@@ -3,7 +3,7 @@ _postern() {
     local word=${COMP_WORDS[COMP_CWORD]} verb= flags= i
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        -a|--app|--region|--url|--api-token|--role|--user|--timeout|--limit|--events|--cert|--key|--passphrase|--domain|--roots|--at|--key-type|--country|--state|--locality|--organization|--unit|--common-name|--email) ((i++)) ;;
+        -a|--app|--region|--url|--api-token|--role|--user|--timeout|--limit|--events|--cert|--key|--passphrase|--domain|--roots|--at|--key-type|--country|--state|--locality|--organization|--unit|--common-name|--email|--resume|--output) ((i++)) ;;
         -*) ;;
         *) verb=${COMP_WORDS[i]}; break ;;
         esac
@@ -18,6 +18,8 @@ _postern() {
     domains-add) flags=' --wait --timeout --no-letsencrypt --canonical --cert --key --passphrase --skip-proof' ;;
     domains-ssl) flags=' --no-letsencrypt --letsencrypt --cert --key --passphrase' ;;
     csr) flags=' --key-type --country --state --locality --organization --unit --common-name --email' ;;
+    domains-import) flags=' --dry-run --resume' ;;
+    domains-export) flags=' --output' ;;
     tokens) flags=' --user' ;;
     tokens-create) flags=' --user --read-only' ;;
     tokens-revoke) flags=' --user' ;;
@@ -31,7 +33,7 @@ _postern() {
     if [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "$flags --app --json --region --url --help" -- "$word"))
     elif [[ -z $verb || $verb == help ]]; then
-        COMPREPLY=($(compgen -W 'login logout self regions apps create apps-info force-https destroy rename restart sticky-session router-logs env env-get env-set env-unset dns-providers upstreams upstreams-set upstreams-drain domains domains-add domains-ssl csr csrs csr-remove domains-remove domains-explain domains-proof domains-retry set-canonical-domain unset-canonical-domain tokens tokens-create tokens-renew tokens-revoke users users-add users-remove ledger cas certs-check certs-show certs-convert events platform edges edges-remove edges-enrol-token webhooks webhooks-add webhooks-remove webhooks-ping version help completion mdoc' -- "$word"))
+        COMPREPLY=($(compgen -W 'login logout self regions apps create apps-info force-https destroy rename restart sticky-session router-logs env env-get env-set env-unset dns-providers upstreams upstreams-set upstreams-drain domains domains-add domains-ssl csr csrs csr-remove domains-remove domains-explain domains-proof domains-retry set-canonical-domain unset-canonical-domain domains-import domains-export imports imports-refused imports-cancel tokens tokens-create tokens-renew tokens-revoke users users-add users-remove ledger cas certs-check certs-show certs-convert events platform edges edges-remove edges-enrol-token webhooks webhooks-add webhooks-remove webhooks-ping version help completion mdoc' -- "$word"))
     elif [[ $verb == completion ]]; then
         COMPREPLY=($(compgen -W 'bash zsh fish' -- "$word"))
     fi
