@@ -64,6 +64,12 @@ static int job_sweep(void *arg, struct pst_err *err)
     return pst_store_write(d->store, sweep_tx, NULL, NULL, err);
 }
 
+static int job_permanent(void *arg, struct pst_err *err)
+{
+    struct daemon *d = arg;
+    return pst_order_warn_permanent(d->orders, err);
+}
+
 /* ---- parts ---- */
 
 static int start_ca(struct daemon *d, struct pst_err *err)
@@ -151,6 +157,7 @@ static int start_sched(struct daemon *d, struct pst_err *err)
         {"tickets", HOUR_S, job_tickets, d},
         {"platform certificate", MINUTE_S, pst_daemon_platform, d},
         {"uploaded certificates", ENDING_S, pst_daemon_uploads, d},
+        {"permanent records", HOUR_S, job_permanent, d},
         {"sweep", HOUR_S, job_sweep, d},
         {"events", 1, pst_daemon_seal, d},
     };

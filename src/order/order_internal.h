@@ -280,10 +280,11 @@ struct pst_survey {
     char target[PST_NAME_SIZE]; /* where a value belongs: behind its CNAMEs */
     char label[64];             /* ours, for the domain */
     struct pst_domain domain;
-    struct pst_vars *vars;             /* of the app */
-    struct pst_dns_provider *provider; /* NULL: none, or its variables are wrong */
-    struct pst_err fault;              /* rc 0: the provider is well */
-    int64_t left_s;                    /* of the domain's certificate; 0: none, or it is over */
+    struct pst_vars *vars;                /* of the app */
+    struct pst_dns_provider *provider;    /* NULL: none, or its variables are wrong */
+    struct pst_err fault;                 /* rc 0: the provider is well */
+    int64_t left_s;                       /* of the domain's certificate; 0: none, or it is over */
+    struct pst_persist_verdict permanent; /* on the permanent record; NONE: not looked for, too */
 };
 /*
  * Look at the DNS and at the variables; `check`: with a provider also try its credentials.  What is
@@ -293,6 +294,10 @@ struct pst_survey {
 int pst_order_survey(struct pst_order *o, bool check, struct pst_err *err);
 void pst_survey_free(struct pst_survey *s);
 
+/* Judge the permanent record at a name's place, as the DNS shows it now.  PST_OK; PST_NOTYET: the
+ * DNS does not say; PST_NOTFOUND: the name is too long to have one. */
+int pst_permanent_judge(const struct pst_order_env *env, const struct pst_persist_ca *ca,
+                        const char *name, struct pst_persist_verdict *ret, struct pst_err *err);
 /* The permanent record as the CA last offered it; ca borrows from the rest. */
 struct pst_permanent {
     struct pst_persist_offer offer;

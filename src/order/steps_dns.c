@@ -7,6 +7,8 @@
 #include <postern/answers.h>
 #include <postern/challenge.h>
 
+#include <postern/permanent.h>
+
 #include "order_internal.h"
 
 enum {
@@ -70,6 +72,12 @@ static void put_way(struct pst_domain *d, struct pst_order *o)
     d->next_try_at_ms = 0;
 }
 
+/* When the permanent record that proves the name ends; 0: never, or it is proved in another way. */
+static int64_t record_end(const struct pst_survey *s)
+{
+    return s->way == PST_WAY_PERSIST ? s->permanent.until_at : 0;
+}
+
 static int also_surveyed(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
 {
     static const char *const reasons[] = {
@@ -85,7 +93,8 @@ static int also_surveyed(struct pst_tx *tx, struct pst_order *o, struct pst_err 
         return rc < 0 ? rc : PST_OK;
     put_way(&d, o);
     pst_str_copy(d.reason, sizeof d.reason, reasons[o->survey->way]);
-    return pst_domain_update(tx, &d, err);
+    rc = pst_permanent_put(tx, d.id, record_end(o->survey), err);
+    return rc == PST_OK ? pst_domain_update(tx, &d, err) : rc;
 }
 
 static int provider_fault(const struct pst_order *o, struct pst_err *err)
@@ -125,7 +134,8 @@ static int also_persist(struct pst_tx *tx, struct pst_order *o, struct pst_err *
     clear_manual(&d);
     put_way(&d, o);
     pst_str_copy(d.reason, sizeof d.reason, "The CA looks at the permanent DNS record.");
-    return pst_domain_update(tx, &d, err);
+    rc = pst_permanent_put(tx, d.id, record_end(o->survey), err);
+    return rc == PST_OK ? pst_domain_update(tx, &d, err) : rc;
 }
 
 static int also_delegate(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
@@ -384,6 +394,19 @@ static int look(struct pst_order *o, struct pst_err *err)
     return pst_dns_look(o->env->o.resolver, &l, &o->seen, err);
 }
 
+/* A permanent record that is meant for us and cannot do: its owner thinks that all is well. */
+static void describe_permanent(const struct pst_order *o, char *to, size_t size)
+{
+    const struct pst_persist_verdict *v = o->survey ? &o->survey->permanent : NULL;
+    char fqdn[PST_NAME_SIZE];
+    size_t len = strlen(to);
+
+    if (v && v->result >= PST_PERSIST_OTHER_ACCOUNT && v->result != PST_PERSIST_MATCH &&
+        pst_persist_fqdn(o->row.name, fqdn))
+        snprintf(to + len, size - len, "; the permanent record at %s cannot be used: %s", fqdn,
+                 v->why);
+}
+
 static void describe_seen(const struct pst_order *o, char *to, size_t size)
 {
     const struct pst_dns_seen *s = &o->seen;
@@ -393,6 +416,7 @@ static void describe_seen(const struct pst_order *o, char *to, size_t size)
                  s->servers_n, o->data.target, s->missing);
     else
         snprintf(to, size, "%s", s->missing);
+    describe_permanent(o, to, size);
 }
 
 static int also_unseen(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)

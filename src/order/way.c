@@ -125,19 +125,13 @@ static int offer_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
 static int judge_persist(struct pst_order *o, const struct pst_persist_ca *ca,
                          struct pst_way_facts *f, struct pst_err *err)
 {
-    auto_(pst_resolve_records_free) struct pst_resolve_records *txt = NULL;
-    struct pst_persist_verdict verdict;
-    char fqdn[PST_NAME_SIZE];
+    struct pst_persist_verdict *v = &o->survey->permanent;
 
-    if (!pst_persist_fqdn(o->row.name, fqdn))
-        return PST_OK;
-    int rc = pst_resolve_txt(o->env->o.resolver, fqdn, &txt, err);
-    if (rc != PST_OK)
-        return rc < 0 ? rc : PST_OK;
-    rc = pst_persist_judge(ca, o->row.name, (const char *const *)txt->texts, txt->n,
-                           pst_order_now_ms(o) / 1000, &verdict, err);
-    f->persist = rc == PST_OK && verdict.result == PST_PERSIST_MATCH;
-    return rc;
+    int rc = pst_permanent_judge(o->env, ca, o->row.name, v, err);
+    if (rc < 0)
+        return rc;
+    f->persist = rc == PST_OK && v->result == PST_PERSIST_MATCH;
+    return PST_OK;
 }
 
 /* What the CA last offered counts, so that no order is spent on finding out. */

@@ -1,6 +1,8 @@
 /* domain_db.c - domains, the names they hold, and when something is to be done about them. */
 #include "store_internal.h"
 
+#include <postern/permanent.h>
+
 #include <string.h>
 
 #define COLS                                                                                       \
@@ -388,6 +390,8 @@ int pst_domain_delete(struct pst_tx *tx, const char *id, struct pst_err *err)
     rc = pst_order_end_of(tx, id, "The domain was deleted.", err);
     if (rc == PST_OK)
         rc = pst_request_delete_all(tx, id, err);
+    if (rc == PST_OK)
+        rc = pst_permanent_put(tx, id, 0, err);
     if (rc == PST_OK)
         rc = pst_db_exec(tx->db, &stmts[DELETE], NULL, err, pst_t(id));
     if (rc == PST_OK)

@@ -46,6 +46,7 @@ struct pst_tx {
     X(keys)        \
     X(meta)        \
     X(order)       \
+    X(permanent)   \
     X(platform)    \
     X(renewal)     \
     X(request)     \

@@ -149,6 +149,13 @@ int pst_order_variables_changed(struct pst_tx *tx, const char *app_id, struct ps
 int pst_order_persist_value(struct pst_order_env *env, struct pst_tx *tx, const char *name,
                             struct pst_buf *ret, struct pst_err *err);
 
+/*
+ * A permanent record may have an end (persistUntil): tell its owner 30 and 7 days before, by an
+ * event and in the log, unless a look at the DNS shows that it was changed.  A job, some times a
+ * day; each look blocks as a question to the resolver does.  PST_OK or negative.
+ */
+int pst_order_warn_permanent(struct pst_order_env *env, struct pst_err *err);
+
 /* ---- pure parts, for explain and the tests ---- */
 
 /* The wait after `failures` (>= 1) failed attempts: first, doubled each time, at most `max`, up to
