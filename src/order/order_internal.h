@@ -228,6 +228,12 @@ int pst_order_budget_failed(struct pst_tx *tx, struct pst_order *o, struct pst_e
 int pst_order_budget_block(struct pst_tx *tx, struct pst_order *o, int64_t until_ms,
                            struct pst_err *err);
 
+/* ---- request.c ---- */
+
+/* newOrder with what the settings and the certificate before wish for; an order that the CA does
+ * not take as a renewal is sent again as a new one. */
+int pst_order_send(struct pst_order *o, struct pst_acme_order **ret, struct pst_err *err);
+
 /* ---- renewal.c ---- */
 
 enum { PST_RENEWAL_HOLD_MS = 10 * 60 * 1000 }; /* after a question that failed */

@@ -187,27 +187,6 @@ static int take_order(struct pst_order *o, const struct pst_acme_order *a, struc
     return PST_OK;
 }
 
-/* A profile that the CA has given up must not keep names from their certificates. */
-static int choose_profile(struct pst_order *o, struct pst_acme_order_request *req,
-                          struct pst_err *err)
-{
-    const struct pst_acme_directory *dir = NULL;
-    const char *wanted = o->env->o.profile;
-
-    if (!wanted[0])
-        return PST_OK;
-    int rc = pst_acme_directory(&o->call, false, &dir, err);
-    if (rc != PST_OK)
-        return rc;
-    if (pst_acme_directory_has_profile(dir, wanted))
-        req->profile = wanted;
-    else
-        pst_log_warn(LOG, "the CA does not offer the profile of acme.profile; it chooses one",
-                     pst_kv_s("profile", wanted), pst_kv_s("name", o->row.name));
-    pst_acme_directory_unref(dir);
-    return PST_OK;
-}
-
 int pst_step_ordering(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
 {
     int64_t at_ms;
@@ -228,12 +207,8 @@ int pst_step_ordering(struct pst_order *o, struct pst_step *ret, struct pst_err 
     if (rc != PST_OK)
         return rc;
 
-    const char *names[] = {o->row.name};
-    struct pst_acme_order_request req = {.names = names, .names_n = 1};
     struct pst_acme_order *a = NULL;
-    rc = choose_profile(o, &req, err);
-    if (rc == PST_OK)
-        rc = pst_acme_order_new(&o->call, &req, &a, err);
+    rc = pst_order_send(o, &a, err);
     if (rc != PST_OK)
         return rc;
     rc = take_order(o, a, ret, err);

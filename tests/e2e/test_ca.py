@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import sqlite3
 import ssl
 import subprocess
 import urllib.request
@@ -103,17 +104,12 @@ def test_a_profile_that_the_ca_does_not_offer_keeps_nobody_waiting(make_system):
     assert "does not offer the profile" in client.stack.log("posternd")
 
 
-@pytest.mark.skipif(not newer_pebble(), reason="Pebble 2.4 has no renewal information")
-def test_a_window_that_the_ca_moves_to_now_renews_at_once(make_system):
-    client = make_system(set_={"acme.renewal_ask": "1s"})
-    client.app(APP)
-    client.add(APP, "moved.ca.test")
-    first = client.sha256("moved.ca.test")
+def move_window_to_now(client, name):
     answer = json.dumps({
         "suggestedWindow": {"start": "2020-01-01T00:00:00Z", "end": "2020-01-02T00:00:00Z"},
         "explanationURL": "https://ca.example/incident",
     })  # fmt: skip
-    leaf = ssl.DER_cert_to_PEM_cert(client.leaf("moved.ca.test"))
+    leaf = ssl.DER_cert_to_PEM_cert(client.leaf(name))
     request = urllib.request.Request(
         client.env["CA_MGMT"] + "/set-renewal-info/",
         data=json.dumps({"Certificate": leaf, "ARIResponse": answer}).encode(),
@@ -121,6 +117,45 @@ def test_a_window_that_the_ca_moves_to_now_renews_at_once(make_system):
     )
     unverified = ssl._create_unverified_context()
     urllib.request.urlopen(request, timeout=10, context=unverified).close()
+
+
+no_ari = pytest.mark.skipif(not newer_pebble(), reason="Pebble 2.4 has no renewal information")
+
+
+@no_ari
+def test_a_window_that_the_ca_moves_to_now_renews_at_once(make_system):
+    client = make_system(set_={"acme.renewal_ask": "1s"})
+    client.app(APP)
+    client.add(APP, "moved.ca.test")
+    first = client.sha256("moved.ca.test")
+    move_window_to_now(client, "moved.ca.test")
     wait_for("another certificate", lambda: client.sha256("moved.ca.test") != first, 60)
     told = client.cli("events")
     assert "certificate.renewal-moved" in told and "https://ca.example/incident" in told
+    assert "replaces=" in client.stack.log("posternd")
+
+
+@no_ari
+def test_a_renewal_that_a_restored_backup_forgot_is_ordered_as_a_new_certificate(make_system):
+    """The CA takes no second order that replaces the certificate; the name gets one all the same."""
+    client = make_system(set_={"acme.renewal_ask": "1s"})
+    stack, name = client.stack, "restored.ca.test"
+
+    def database(*statement):
+        with sqlite3.connect(stack.dir / "postern.db") as db:
+            return db.execute(*statement).fetchone()
+
+    client.app(APP)
+    client.add(APP, name)
+    first = client.sha256(name)
+    move_window_to_now(client, name)
+    wait_for("another certificate", lambda: client.sha256(name) != first, 60)
+    second = client.sha256(name)
+    client.wait_word(APP, name, "In use")
+    stack.stop("posternd")
+    (num,) = database("SELECT num FROM certificates WHERE sha256 = ?", (first,))
+    database("UPDATE domains SET acme_cert = ?, due_at_ms = 1 WHERE ascii = ? RETURNING id",
+             (num, name))
+    stack.start("posternd")
+    wait_for("a third certificate", lambda: client.sha256(name) not in (first, second), 60)
+    assert "does not take the order as a renewal" in stack.log("posternd")
