@@ -1,6 +1,7 @@
 """posternd as DNS server of the zone that challenges are delegated to: two nodes on one PostgreSQL,
 asked by the clients that others wrote."""
 
+import json
 import random
 import re
 import shutil
@@ -193,29 +194,41 @@ def test_other_clients(nodes):
 
 # ---- through a resolver, from the tenant's CNAME ----
 
+class Recursor:
+    """BIND: what is not in our zone is asked of the server that stands for the internet."""
+
+    def __init__(self, port, outside, servers):
+        self.at, self.dir = ("127.0.0.1", port), Path(tempfile.mkdtemp(prefix="postern-named-"))
+        host, outside_port = outside.rsplit(":", 1)
+        ours = " ".join(f"{a} port {p};" for a, p in servers)
+        (self.dir / "named.conf").write_text(f"""
+options {{ directory "{self.dir}"; pid-file none; session-keyfile none; listen-on-v6 {{ none; }};
+  listen-on port {port} {{ 127.0.0.1; }}; recursion yes; dnssec-validation no; max-ncache-ttl 1;
+  qname-minimization off; forward only; forwarders {{ {host} port {outside_port}; }}; }};
+controls {{ }};
+zone "{ZONE}" {{ type forward; forward only; forwarders {{ {ours} }}; }};
+""")
+
+    def __enter__(self):
+        self.named = subprocess.Popen(["named", "-g", "-c", self.dir / "named.conf"],
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_for("named", lambda: answers_safely(self.at))
+        except Exception:
+            self.__exit__()
+            raise
+        return self.at
+
+    def __exit__(self, *_):
+        self.named.terminate()
+        self.named.wait(20)
+        shutil.rmtree(self.dir)
+
+
 @pytest.fixture
 def recursor(nodes):
-    """BIND: what is not in our zone is asked of the server that stands for the internet."""
-    folder = Path(tempfile.mkdtemp(prefix="postern-named-"))
-    outside = nodes.stack.env["DNS_ADDR"].rsplit(":", 1)
-    (folder / "named.conf").write_text(f"""
-options {{ directory "{folder}"; pid-file none; session-keyfile none; listen-on-v6 {{ none; }};
-  listen-on port {nodes.recursor} {{ 127.0.0.1; }}; recursion yes; dnssec-validation no;
-  qname-minimization off; forward only; forwarders {{ {outside[0]} port {outside[1]}; }}; }};
-controls {{ }};
-zone "{ZONE}" {{ type forward; forward only; forwarders {{
-  {nodes.dns[0][0]} port {nodes.dns[0][1]}; {nodes.dns[1][0]} port {nodes.dns[1][1]}; }}; }};
-""")
-    named = subprocess.Popen(["named", "-g", "-c", folder / "named.conf"], stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL)
-    at = ("127.0.0.1", nodes.recursor)
-    try:
-        wait_for("named", lambda: answers_safely(at))
+    with Recursor(nodes.recursor, nodes.stack.env["DNS_ADDR"], nodes.dns[:2]) as at:
         yield at
-    finally:
-        named.terminate()
-        named.wait(20)
-        shutil.rmtree(folder)
 
 
 def answers_safely(at):
@@ -236,6 +249,36 @@ def test_a_resolver_follows_the_tenants_cname_and_forgets_soon(nodes, recursor):
     put(nodes, "tenant", "second")
     wait_for("both", lambda: '"second"' in dig(recursor, name, "TXT", "+short"), 10)
     drop(nodes, "tenant")
+
+
+def test_an_order_by_delegation(make_system):
+    """The whole way: the tenant's CNAME, an order, Pebble that asks a resolver, a certificate."""
+    ours, port = free_ports(2)
+    system = make_system(set_={"dnsd.zone": ZONE, "dnsd.ns": "ns1.example.net",
+                               "dnsd.listen": f"127.0.0.1:{ours}",
+                               "dns.resolver": f"127.0.0.1:{port}"})
+    stack = system.stack
+    with Recursor(port, stack.env["DNS_ADDR"], [("127.0.0.1", ours)]):
+        # The CA's resolver is ours too.
+        stack.stop("pebble")
+        argv = stack.state["parts"]["pebble"]["argv"]
+        argv[argv.index("-dnsserver") + 1] = f"127.0.0.1:{port}"
+        stack.start_pebble()
+        system.app("deleg")
+        made = stack.call("POST", "/v1/apps/deleg/domains", {"domain": {"name": "*.deleg.test"}})
+        target = delegation_of(stack, made["domain"]["id"])
+        assert target.endswith(f".{ZONE}")
+        stack.dns("set-cname", host="_acme-challenge.deleg.test.", target=target + ".")
+        system.wait_word("deleg", "*.deleg.test", "In use", 60)
+        assert system.https("any.deleg.test")[0] == 200
+        # The value went with its order.
+        wait_for("the end", lambda: answers(("127.0.0.1", ours), target) == 0)
+
+
+def delegation_of(stack, domain_id):
+    """What the tenant is told to make."""
+    text = json.dumps(stack.call("GET", f"/v1/apps/deleg/domains/{domain_id}"))
+    return re.search(rf"\w+\.{ZONE}", text)[0]
 
 
 # ---- misuse ----
