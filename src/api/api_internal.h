@@ -234,6 +234,9 @@ int pst_req_event(struct pst_req *req, struct pst_tx *tx, const char *kind, cons
  */
 int pst_req_hold(struct pst_req *req, int64_t rev, struct pst_answer *ans, struct pst_err *err);
 int pst_req_held(struct pst_req *req, struct pst_answer *ans, struct pst_err *err);
+/* For handlers that need no member: the body is an object, or nothing or null where it may be
+ * missing.  PST_OK, PST_REFUSED. */
+int pst_req_object(const struct pst_req *req, struct pst_answer *ans);
 /* Decode a part of the body by table; members that it does not name are ignored.  PST_OK, or
  * PST_REFUSED with a 422 that names the field. */
 int pst_req_decode(const struct pst_json *obj, const struct pst_json_field *fields, size_t n,

@@ -96,15 +96,18 @@ static bool is_label(const char *s)
 int pst_edges_enrol_token(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
                           struct pst_err *err)
 {
-    const char *region = pst_json_get_text(req->json, "region");
+    const struct pst_json *given = pst_json_get(req->json, "region");
+    const char *region = pst_json_text(given);
     int64_t until_ms = pst_wall_ms(req->api->opts.clock) + ENROL_LIFE_MS;
     char secret[PST_API_TOKEN_SIZE], hash[PST_SHA256_HEX_SIZE];
 
-    if (!region || !*region)
+    if (pst_json_type(given) == PST_JSON_NULL || (region && !*region))
         region = req->api->set.region;
-    if (!is_label(region))
+    if (!region || !is_label(region))
         return pst_answer_invalid(ans, "region", "must be the name of a region");
-    int rc = pst_token_make(req->api->opts.rand, "tk-en-", secret, hash, err);
+    int rc = pst_req_object(req, ans);
+    if (rc == PST_OK)
+        rc = pst_token_make(req->api->opts.rand, "tk-en-", secret, hash, err);
     if (rc == PST_OK)
         rc = pst_enrol_token_insert(tx, hash, region, until_ms, err);
     if (rc == PST_OK)

@@ -232,6 +232,15 @@ static int read_body(struct pst_req *req, struct pst_answer *ans, struct pst_err
     return rc;
 }
 
+int pst_req_object(const struct pst_req *req, struct pst_answer *ans)
+{
+    enum pst_json_type type = pst_json_type(req->json);
+
+    if (type == PST_JSON_OBJECT || (type == PST_JSON_NULL && req->route->body == PST_BODY_MAYBE))
+        return PST_OK;
+    return pst_answer_invalid(ans, "body", "must be a JSON object");
+}
+
 /* Inside the transaction, if there is one.  May run again. */
 static int run_in_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
 {

@@ -235,6 +235,8 @@ int pst_requests_create(struct pst_req *req, struct pst_tx *tx, struct pst_answe
     (void)tx;
     int rc = pst_store_read(store, find_tx, &m, err);
     if (rc == PST_OK)
+        rc = pst_req_object(req, ans);
+    if (rc == PST_OK)
         rc = read_body(&m);
     if (rc == PST_OK)
         rc = make(&m, err);

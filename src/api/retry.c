@@ -87,7 +87,9 @@ int pst_domains_retry(struct pst_req *req, struct pst_tx *tx, struct pst_answer 
     struct pst_app a;
     struct pst_domain d;
 
-    int rc = pst_req_domain(req, tx, &a, &d, ans, err);
+    int rc = pst_req_object(req, ans);
+    if (rc == PST_OK)
+        rc = pst_req_domain(req, tx, &a, &d, ans, err);
     if (rc != PST_OK)
         return rc;
     const char *why = nothing_to_do(&d);
