@@ -1,11 +1,14 @@
 """/metrics, and that the alert rules speak of what is there."""
 
+import os
 import re
+import subprocess
+import urllib.request
 
 import pytest
 
 from api_testd import Api
-from stack import ROOT
+from stack import ROOT, tool
 
 LINE = re.compile(r'^(postern_\w+)(?:\{(\w+)="((?:[^"\\]|\\.)*)"\})? (-?\d+)$')
 
@@ -91,3 +94,28 @@ def test_the_alert_rules_name_what_there_is():
     source = (ROOT / "src" / "api" / "metrics.c").read_text()
     for name in set(re.findall(r"postern_(\w+)", text)):
         assert f'"{name}"' in source, name
+
+
+def test_each_alert_is_tested():
+    rules = (ROOT / "examples" / "alerts.yml").read_text()
+    tests = (ROOT / "tests" / "data" / "alerts_test.yml").read_text()
+    assert set(re.findall(r"alert: (\w+)", rules)) == set(re.findall(r"alertname: (\w+)", tests))
+
+
+def promtool(*args, stdin=None):
+    program = tool("promtool")
+    if not os.path.exists(program):
+        pytest.skip("promtool is not there: make deps")
+    done = subprocess.run([program, *map(str, args)], input=stdin, capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_alert_rules_fire_when_they_must():
+    promtool("check", "rules", ROOT / "examples" / "alerts.yml")
+    promtool("test", "rules", ROOT / "tests" / "data" / "alerts_test.yml")
+
+
+def test_prometheus_reads_the_figures(api):
+    with urllib.request.urlopen(api.url + "/metrics", timeout=10) as answer:
+        promtool("check", "metrics", stdin=answer.read().decode())
