@@ -211,6 +211,7 @@ static int look_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     int rc = hold_of(l->req, tx, l->c, &l->c->hold, &holder, err);
     if (rc == PST_OK)
         pst_str_copy(l->c->holder_id, sizeof l->c->holder_id, holder.id);
+    l->c->looked = rc == PST_OK;
     return rc;
 }
 
@@ -328,21 +329,8 @@ static int lost_event(struct pst_tx *tx, const struct pst_domain *lost, bool by_
     return pst_event_append(tx, &e, err);
 }
 
-static int evict(struct pst_req *req, struct pst_tx *tx, struct pst_claim *c,
-                 const struct pst_domain *holder, struct pst_err *err)
-{
-    int rc = pst_domain_delete(tx, holder->id, err);
-
-    if (rc == PST_OK)
-        rc = lost_event(tx, holder, !c->seen, err);
-    if (rc == PST_OK)
-        rc = pst_req_effect(req, PST_DOMAIN_REMOVED, holder->id, holder->ascii, err);
-    c->evicted = rc == PST_OK;
-    return rc <= 0 ? rc : pst_unexpected(err, rc, "taking a name over");
-}
-
-int pst_claim_take(struct pst_req *req, struct pst_tx *tx, struct pst_claim *c,
-                   const struct pst_app *app, struct pst_answer *ans, struct pst_err *err)
+int pst_claim_judge(struct pst_req *req, struct pst_tx *tx, struct pst_claim *c,
+                    const struct pst_app *app, struct pst_answer *ans, struct pst_err *err)
 {
     struct pst_domain holder;
 
@@ -360,14 +348,28 @@ int pst_claim_take(struct pst_req *req, struct pst_tx *tx, struct pst_claim *c,
         return pst_answer_invalid(ans, "name", "has already been taken");
     if (!c->seen && !c->skip_proof)
         return refuse(req, c, ans, err);
+    /* The proof was against another holder: of two at the same moment the first one wins. */
+    if (c->hold == PST_HOLD_TAKEN && !pst_streq(holder.id, c->holder_id))
+        return pst_answer_invalid(ans, "name", "has already been taken%s",
+                                  c->looked ? " at this moment; add it again to take it over" : "");
+    return PST_OK;
+}
+
+int pst_claim_take(struct pst_req *req, struct pst_tx *tx, struct pst_claim *c, struct pst_err *err)
+{
+    struct pst_domain holder;
+
     if (c->hold != PST_HOLD_TAKEN)
         return PST_OK;
-    /* The proof was against another holder: of two at the same moment the first one wins. */
-    if (!pst_streq(holder.id, c->holder_id))
-        return pst_answer_invalid(ans, "name",
-                                  "has already been taken at this moment; add it again to take it "
-                                  "over");
-    return evict(req, tx, c, &holder, err);
+    int rc = pst_domain_get(tx, c->holder_id, &holder, err);
+    if (rc == PST_OK)
+        rc = pst_domain_delete(tx, holder.id, err);
+    if (rc == PST_OK)
+        rc = lost_event(tx, &holder, !c->seen, err);
+    if (rc == PST_OK)
+        rc = pst_req_effect(req, PST_DOMAIN_REMOVED, holder.id, holder.ascii, err);
+    c->evicted = rc == PST_OK;
+    return rc <= 0 ? rc : pst_unexpected(err, rc, "taking a name over");
 }
 
 int pst_claim_event(struct pst_req *req, struct pst_tx *tx, const struct pst_claim *c,

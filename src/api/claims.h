@@ -9,9 +9,9 @@
  *
  * A claim is looked at outside of any transaction (pst_claim_look()), which may ask the DNS, and
  * judged again under the lock of the registered domain in the one that adds the name
- * (pst_claim_take()).
+ * (pst_claim_judge()).
  *
- * Blocking: pst_claim_look() for at most the setting dns.timeout, and only half of the workers at
+ * Blocking: pst_claim_look() for at most the resolver's deadline, and only half of the workers at
  *           once, two for each tenant; others are answered 429.
  */
 #ifndef POSTERN_API_CLAIMS_H
@@ -40,9 +40,10 @@ struct pst_claim {
     bool skip_proof;           /* an operator answers for it */
 
     enum pst_hold hold;          /* as it was seen last */
-    char holder_id[PST_ID_SIZE]; /* domain that has the name, "" for none */
+    char holder_id[PST_ID_SIZE]; /* domain that had the name at the first look, "" for none */
     struct pst_proof_record records[PST_PROOF_PLACES];
     size_t records_n;
+    bool looked;        /* pst_claim_look() was there */
     bool seen;          /* one of them is there */
     char evidence[320]; /* what was found; "": nobody looked */
     bool evicted;       /* the name was taken from another tenant */
@@ -61,14 +62,18 @@ int pst_claim_look(struct pst_req *req, struct pst_claim *c, bool always, struct
                    struct pst_err *err);
 
 /*
- * In the transaction that is to add the name to the app, before anything is written: lock, look
- * again, and take the name from who has it.  Without pst_claim_look() before it no proof was seen.
+ * In the transaction that is to add the name to the app, before anything is written: lock and look
+ * again.  Without pst_claim_look() before it no proof was seen, and nobody's name is taken.
  *
- * PST_OK       the name is free to be inserted
- * PST_REFUSED  it is not, answered with 422 and the record to make; nothing was changed
+ * PST_OK       the app may have the name, once pst_claim_take() has taken it
+ * PST_REFUSED  it may not, answered with 422 and the record to make
  */
+int pst_claim_judge(struct pst_req *req, struct pst_tx *tx, struct pst_claim *c,
+                    const struct pst_app *app, struct pst_answer *ans, struct pst_err *err);
+/* Then, before the insert: who has the name loses it.  PST_OK, also when nobody has it; or a
+ * fault. */
 int pst_claim_take(struct pst_req *req, struct pst_tx *tx, struct pst_claim *c,
-                   const struct pst_app *app, struct pst_answer *ans, struct pst_err *err);
+                   struct pst_err *err);
 /* After the insert: "domain.claimed" in the history, when there was something to prove. */
 int pst_claim_event(struct pst_req *req, struct pst_tx *tx, const struct pst_claim *c,
                     const struct pst_domain *d, struct pst_err *err);

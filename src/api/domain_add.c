@@ -125,10 +125,12 @@ int pst_domain_upload_event(struct pst_req *req, struct pst_tx *tx, const struct
 }
 
 static int store(struct pst_adder *a, struct pst_tx *tx, struct pst_domain *d,
-                 const struct pst_claim *claim, struct pst_upload *upload, struct pst_err *err)
+                 struct pst_claim *claim, struct pst_upload *upload, struct pst_err *err)
 {
+    int rc = pst_claim_take(a->req, tx, claim, err);
     /* Only what may still be refused comes first. */
-    int rc = pst_domain_insert(tx, d, err);
+    if (rc == PST_OK)
+        rc = pst_domain_insert(tx, d, err);
     if (rc == PST_CONFLICT && !claim->evicted)
         return pst_answer_invalid(a->ans, "name", "has already been taken");
     if (rc == PST_OK && d->canonical)
@@ -158,7 +160,7 @@ int pst_adder_add(struct pst_adder *a, struct pst_tx *tx, struct pst_domain *d,
     if (rc == PST_OK)
         rc = check_limit(a);
     if (rc == PST_OK)
-        rc = pst_claim_take(a->req, tx, claim, &a->app, a->ans, err);
+        rc = pst_claim_judge(a->req, tx, claim, &a->app, a->ans, err);
     if (rc != PST_OK)
         return rc;
     pst_str_copy(d->app_id, sizeof d->app_id, a->app.id);

@@ -27,7 +27,7 @@ enum {
 
 struct line_body {
     const char *app, *name, *tlscert, *tlskey;
-    bool letsencrypt_enabled, canonical;
+    bool letsencrypt_enabled, canonical, skip_proof;
 };
 
 #define MAYBE (PST_JSON_OPTIONAL | PST_JSON_NULLABLE)
@@ -39,6 +39,7 @@ static const struct pst_json_field fields[] = {
     PST_JSON_FIELD(struct line_body, tlskey, "tlskey", TEXT, MAYBE, 0),
     PST_JSON_FIELD(struct line_body, letsencrypt_enabled, "letsencrypt_enabled", BOOL, MAYBE, 0),
     PST_JSON_FIELD(struct line_body, canonical, "canonical", BOOL, MAYBE, 0),
+    PST_JSON_FIELD(struct line_body, skip_proof, "skip_proof", BOOL, MAYBE, 0),
 };
 
 struct line {
@@ -201,6 +202,8 @@ static int judge_line(struct group *g, struct line *l, const char *text, size_t 
         return pst_fail_nomem(err, "a line");
     if (!l->body.app && !g->import.app_id[0])
         return refuse(l, &l->refusal, "app", "is missing: give the app that the domain is for");
+    if (l->body.skip_proof && g->req->user.role != PST_ROLE_OPERATOR)
+        return refuse(l, &l->refusal, "skip_proof", "only an operator may skip the proof");
     l->domain.canonical = l->body.canonical;
     l->domain.acme_enabled = l->body.letsencrypt_enabled;
     pst_answer_reset(&g->refusal);
@@ -438,6 +441,7 @@ static int apply_line(struct group *g, struct pst_tx *tx, struct line *l,
     if (rc != PST_OK)
         return rc;
     pst_answer_reset(&g->refusal);
+    a->skip_proof = l->body.skip_proof;
     rc = pst_adder_add(a, tx, &d, l->uploads ? &l->upload : NULL, err);
     if (rc == PST_REFUSED)
         return refuse_as_answered(g, l, why);

@@ -159,8 +159,10 @@ const struct cli_command cli_commands[] = {
      "Add many domains from a file with one JSON object a line.",
      "FILE may be - for standard input. A line is "
      "{\"app\":\"my-app\",\"name\":\"www.example.com\"} "
-     "and may have letsencrypt_enabled, canonical, tlscert and tlskey; with --app the lines need "
-     "not name the app. What is there already with the same settings stays as it is, so a file can "
+     "and may have letsencrypt_enabled, canonical, tlscert and tlskey, and for operators "
+     "skip_proof "
+     "(see domains-add); with --app the lines need not name the app. What is there already with "
+     "the same settings stays as it is, so a file can "
      "be run again. A server that does not answer is waited for, at most 5 minutes. Status 0: all "
      "lines are there, 1: some were refused, 130: interrupted; --resume goes on."},
     {"domains-export", "", 0, 0, BIT(OUTPUT), false, cli_domains_export,

@@ -12,6 +12,7 @@
 enum {
     PAGE = 1000,
     BATCH_MAX = 256,
+    PROOF_MS = 10 * 1000, /* a worker of the API waits for it */
     PROOF_SOCKETS = 256,
     BATCH_MS = 20, /* somebody may be looking at a name just added */
 };
@@ -207,6 +208,8 @@ static int open_resolvers(struct daemon *d, struct pst_err *err)
     };
     int rc = pst_resolver_new(&d->resolver, &opts, err);
     opts.fresh = true;
+    if (opts.deadline_ms > PROOF_MS)
+        opts.deadline_ms = PROOF_MS;
     opts.sockets = PROOF_SOCKETS;
     return rc == PST_OK ? pst_resolver_new(&d->proofs, &opts, err) : rc;
 }

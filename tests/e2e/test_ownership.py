@@ -1,5 +1,6 @@
 """Who may hold a name: two tenants, and a DNS in which the owner makes records."""
 
+import json
 import socket
 import sqlite3
 import threading
@@ -468,3 +469,41 @@ def test_the_command_line(api, dns):
     added(api, "alice", "op.cli.test")
     assert "only an operator" in run("domains-add", "--skip-proof", "op.cli.test").stderr
     assert run("domains-add", "--skip-proof", "op.cli.test", user="olga").returncode == 0
+
+
+# ---- imports ----
+
+def bring(api, user, lines, dry_run=False):
+    """{line: refusal} of an import, and how many were added."""
+    one = api.call("POST", "/v1/imports", {"import": {"dry_run": dry_run}}, user=user).json["import"]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    answer = api.call("PUT", f"/v1/imports/{one['id']}/lines?from=1", user=user,
+                      raw_body=text.encode())
+    assert answer.status == 200, answer
+    done = api.call("POST", f"/v1/imports/{one['id']}/finish", user=user).json["import"]
+    return {r["line"]: r for r in done["refusals"]}, done["added"]
+
+
+def test_an_import_takes_no_name_from_anybody(api, dns):
+    added(api, "alice", "www.bulk.test")
+    prove(dns, refused(add(api, "bob", "www.bulk.test"), taken=True)[1])
+    for dry_run in (True, False):
+        told, n = bring(api, "bob", [{"app": "bobs-app", "name": "www.bulk.test"},
+                                     {"app": "bobs-app", "name": "*.bulk.test"},
+                                     {"app": "bobs-app", "name": "free.bulk.test"},
+                                     {"app": "bobs-app", "name": "www.bulk.test",
+                                      "skip_proof": True}], dry_run)
+        assert n == 1 and sorted(told) == [1, 2, 4]
+        assert told[1]["error"].startswith("has already been taken; if it is yours")
+        assert told[2]["error"].startswith("can only be added with a proof")
+        assert told[4]["field"] == "skip_proof"
+    # An operator who moves a platform here vouches for what its customers shared there.
+    lines = [{"app": "bobs-app", "name": name, "skip_proof": True}
+             for name in ("*.bulk.test", "www.bulk.test")]
+    told, n = bring(api, "olga", lines, dry_run=True)
+    assert n == 1 and names(api, "alice") == ["www.bulk.test"]
+    told, n = bring(api, "olga", lines)
+    assert n == 1 and told[2]["error"] == "has already been taken"
+    assert names(api, "alice") == ["www.bulk.test"]
+    assert names(api, "bob") == ["*.bulk.test", "free.bulk.test"]
+    assert kinds(api, "bob")[-1] == "domain.claimed" and "domain.lost" not in kinds(api, "alice")
