@@ -219,6 +219,7 @@ static struct pst_order_decision after_fault(struct pst_order *o, const struct p
         .state = o->state,
         .has_order = o->row.order_url[0] != '\0',
         .dead = o->dead,
+        .blamed = o->blamed,
         .dns = states[o->state].lane == DNS,
         .faults = o->data.faults,
         .restarts = o->data.restarts,
@@ -347,6 +348,7 @@ static int run_step(struct pst_order *o, bool *ret_on, struct pst_err *err)
     o->call.problem.type = PST_ACME_NONE;
     o->dead = false;
     o->dns_error[0] = '\0';
+    o->blamed = false;
     memcpy(o->held, o->data.value, sizeof o->held);
     o->row.problem[0] = '\0';
     int rc = expired(o) ? begin_again(o, &step) : states[from].run(o, &step, &fault);

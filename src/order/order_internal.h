@@ -121,6 +121,7 @@ struct pst_order {
     struct refusal *refusal;         /* between a check and storing what it found */
     struct pst_certificate issued;   /* between checking and storing a certificate */
     struct pst_acme_renewal window;  /* between the CA's advice and storing it */
+    bool blamed;                     /* variables of the provider are at fault, in this step */
     bool chosen;                     /* this worker has just stored what it is about to write */
     char dns_error[512];             /* as in acme_dns_error, of this step */
     struct pst_dns_seen seen;        /* of the value, of this step */
@@ -194,6 +195,7 @@ struct pst_order_fault {
     enum pst_order_state state;
     bool has_order; /* the CA has given an order URL */
     bool dead;      /* its order or authorization is invalid and never comes back */
+    bool blamed;    /* variables of the DNS provider are at fault */
     bool dns;       /* at a host of the tenant's, or his part of the DNS */
     int64_t faults; /* in a row before this one */
     int64_t restarts;
@@ -316,9 +318,9 @@ struct pst_permanent {
 int pst_permanent_load(struct pst_tx *tx, const char *account_id, const char *account_url,
                        const char *thumbprint, struct pst_permanent *ret, struct pst_err *err);
 
-/* The JSON of acme_dns_error for a refusal by a provider. */
-void pst_dns_error_write(const struct pst_dns_blame *b, const struct pst_err *fault, char *ret,
-                         size_t ret_size);
+/* A provider refuses for good: what acme_dns_error shall show. */
+void pst_order_blame(struct pst_order *o, const struct pst_dns_blame *b,
+                     const struct pst_err *fault);
 
 /* Name without "*.". */
 const char *pst_order_base(const char *name);

@@ -158,8 +158,9 @@ static struct pst_order_decision about_dns(const struct pst_order_fault *f)
         d = (struct pst_order_decision){
             .action = PST_ACTION_ASK, .delay_ms = ASK_S * 1000, .problem = "dns.refused"};
     }
+    const char *fault = f->blamed ? "variables" : e->problem;
     for (size_t i = 0; i < PST_ARRAY_N(dns_faults); i++) {
-        if (pst_streq(e->problem, dns_faults[i].fault)) {
+        if (pst_streq(fault, dns_faults[i].fault)) {
             d.problem = dns_faults[i].problem;
             d.user = dns_faults[i].user;
         }

@@ -333,7 +333,7 @@ static int open_provider(struct pst_order *o, struct pst_dns_provider **ret, str
     if (rc == PST_NOTFOUND)
         return pst_fail(err, PST_EINTERNAL, "the order's DNS record is not stored");
     if (rc == PST_REFUSED)
-        pst_dns_error_write(&blame, err, o->dns_error, sizeof o->dns_error);
+        pst_order_blame(o, &blame, err);
     return rc;
 }
 
@@ -341,7 +341,7 @@ static int blamed(struct pst_order *o, const struct pst_dns_provider *p, int rc,
                   const struct pst_err *err)
 {
     if (rc < 0 && !pst_dns_transient(err))
-        pst_dns_error_write(pst_dns_blame(p), err, o->dns_error, sizeof o->dns_error);
+        pst_order_blame(o, pst_dns_blame(p), err);
     return rc;
 }
 

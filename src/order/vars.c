@@ -193,13 +193,14 @@ static bool write_blame(const struct pst_dns_blame *b, const struct pst_err *fau
     return pst_json_set_text(j, "error", text);
 }
 
-void pst_dns_error_write(const struct pst_dns_blame *b, const struct pst_err *fault, char *ret,
-                         size_t ret_size)
+void pst_order_blame(struct pst_order *o, const struct pst_dns_blame *b,
+                     const struct pst_err *fault)
 {
     auto_(pst_json_free) struct pst_json *j = pst_json_object();
-    auto_buf struct pst_buf text = PST_BUF(ret_size);
+    auto_buf struct pst_buf text = PST_BUF(sizeof o->dns_error);
 
-    ret[0] = '\0';
+    o->dns_error[0] = '\0';
+    o->blamed = b->n > 0;
     if (write_blame(b, fault, j) && pst_json_write(j, &text, NULL) == PST_OK)
-        pst_str_copy(ret, ret_size, pst_buf_cstr(&text));
+        pst_str_copy(o->dns_error, sizeof o->dns_error, pst_buf_cstr(&text));
 }

@@ -162,8 +162,7 @@ static void try_provider(struct pst_order *o, struct pst_survey *s)
         return;
     s->fault.rc = rc;
     if (!pst_dns_transient(&s->fault))
-        pst_dns_error_write(pst_dns_blame(s->provider), &s->fault, o->dns_error,
-                            sizeof o->dns_error);
+        pst_order_blame(o, pst_dns_blame(s->provider), &s->fault);
     pst_log_err(LOG, "the DNS provider of the app's variables is not usable", &s->fault,
                 pst_kv_s("name", o->row.name),
                 pst_kv_s("provider", pst_dns_provider_name(s->provider)));
@@ -185,7 +184,7 @@ static int survey_provider(struct pst_order *o, struct pst_survey *s, bool check
         return pst_fail_nomem(err, "a DNS provider");
     s->fault.rc = rc;
     if (rc != PST_OK)
-        pst_dns_error_write(&blame, &s->fault, o->dns_error, sizeof o->dns_error);
+        pst_order_blame(o, &blame, &s->fault);
     else if (check)
         try_provider(o, s);
     return PST_OK;
@@ -214,6 +213,7 @@ int pst_order_survey(struct pst_order *o, bool check, struct pst_err *err)
     struct pst_way_facts f = {0};
 
     o->dns_error[0] = '\0';
+    o->blamed = false;
     pst_survey_free(o->survey);
     struct pst_survey *s = o->survey = pst_zalloc(1, sizeof *s);
     if (!s)

@@ -88,10 +88,14 @@ def build_dir():
 
 
 class Stack:
-    """One stack in one folder.  Call up() once, then the parts can be stopped and started."""
+    """One stack in one folder.  Call up() once, then the parts can be stopped and started.
+
+    resolver: called with the stack when its DNS server runs; starts another one in front of it and
+    gives its address, which Pebble and posternd then ask.
+    """
 
     def __init__(self, folder, db="sqlite", conf=None, pebble_env=None, pebble_conf=None, set_=None,
-                 agree=True):
+                 agree=True, resolver=None):
         self.dir = Path(folder).resolve()
         self.db = db
         self.conf = conf
@@ -99,6 +103,7 @@ class Stack:
         self.pebble_conf = pebble_conf or {}
         self.set = set_ or {}
         self.agree = agree
+        self.resolver = resolver
         self.state = {"parts": {}, "env": {}}
 
     # ---- state on disk ----
@@ -202,6 +207,8 @@ class Stack:
     def _up_outside(self, p):
         self._ca_files()
         self._dns(p)
+        if self.resolver:
+            self.env["DNS_ADDR"] = self.resolver(self)
         self._pebble(p)
         self.define("app", [sys.executable, ROOT / "examples" / "app.py", self.env["BACKEND"]])
         self.start("app")
@@ -432,7 +439,7 @@ class Stack:
     # ---- bringing down ----
 
     def down(self):
-        order = ("nginx1", "edged1", "posternd", "app", "pebble", "dns", "postgresql")
+        order = ("nginx1", "edged1", "posternd", "app", "pebble", "bind", "dns", "postgresql")
         for name in order:
             if name in self.state["parts"]:
                 self.stop(name, signal.SIGINT if name == "postgresql" else signal.SIGTERM)
