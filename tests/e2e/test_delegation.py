@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from conftest import _make
+from recursor import Recursor
 from stack import ROOT, build_dir, free_ports, wait_for
 
 ZONE = "acme.test"
@@ -194,48 +195,10 @@ def test_other_clients(nodes):
 
 # ---- through a resolver, from the tenant's CNAME ----
 
-class Recursor:
-    """BIND: what is not in our zone is asked of the server that stands for the internet."""
-
-    def __init__(self, port, outside, servers):
-        self.at, self.dir = ("127.0.0.1", port), Path(tempfile.mkdtemp(prefix="postern-named-"))
-        host, outside_port = outside.rsplit(":", 1)
-        ours = " ".join(f"{a} port {p};" for a, p in servers)
-        (self.dir / "named.conf").write_text(f"""
-options {{ directory "{self.dir}"; pid-file none; session-keyfile none; listen-on-v6 {{ none; }};
-  listen-on port {port} {{ 127.0.0.1; }}; recursion yes; dnssec-validation no; max-ncache-ttl 1;
-  qname-minimization off; forward only; forwarders {{ {host} port {outside_port}; }}; }};
-controls {{ }};
-zone "{ZONE}" {{ type forward; forward only; forwarders {{ {ours} }}; }};
-""")
-
-    def __enter__(self):
-        self.named = subprocess.Popen(["named", "-g", "-c", self.dir / "named.conf"],
-                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            wait_for("named", lambda: answers_safely(self.at))
-        except Exception:
-            self.__exit__()
-            raise
-        return self.at
-
-    def __exit__(self, *_):
-        self.named.terminate()
-        self.named.wait(20)
-        shutil.rmtree(self.dir)
-
-
 @pytest.fixture
 def recursor(nodes):
-    with Recursor(nodes.recursor, nodes.stack.env["DNS_ADDR"], nodes.dns[:2]) as at:
+    with Recursor(nodes.recursor, nodes.stack.env["DNS_ADDR"], ZONE, nodes.dns[:2]) as at:
         yield at
-
-
-def answers_safely(at):
-    try:
-        return answers(at, f"up.{ZONE}") == 0
-    except OSError:
-        return False
 
 
 def test_a_resolver_follows_the_tenants_cname_and_forgets_soon(nodes, recursor):
@@ -258,7 +221,7 @@ def test_an_order_by_delegation(make_system):
                                "dnsd.listen": f"127.0.0.1:{ours}",
                                "dns.resolver": f"127.0.0.1:{port}"})
     stack = system.stack
-    with Recursor(port, stack.env["DNS_ADDR"], [("127.0.0.1", ours)]):
+    with Recursor(port, stack.env["DNS_ADDR"], ZONE, [("127.0.0.1", ours)]):
         # The CA's resolver is ours too.
         stack.stop("pebble")
         argv = stack.state["parts"]["pebble"]["argv"]
