@@ -27,6 +27,35 @@ uint64_t postern_current_cert(const struct pst_replica_name *name, time_t now)
     return s ? s->cert : 0;
 }
 
+/* OpenSSL lets a wildcard stand for letters, digits and hyphens only. Browsers ask for labels with
+ * an underscore, too, and take a wildcard for them; to a wildcard one label is as good as another.
+ */
+static ngx_uint_t leaf_covers(X509 *leaf, const u_char *host, size_t len)
+{
+    u_char plain[PST_REPLICA_NAME_MAX];
+    const u_char *dot = ngx_strlchr((u_char *)host, (u_char *)host + len, '.');
+    size_t label = dot ? (size_t)(dot - host) : 0;
+    ngx_uint_t odd = 0, ok;
+    char *pattern = NULL;
+
+    if (X509_check_host(leaf, (const char *)host, len, 0, NULL) == 1)
+        return 1;
+    if (len > sizeof plain)
+        return 0;
+    ngx_memcpy(plain, host, len);
+    for (size_t i = 0; i < label; i++) {
+        if (plain[i] == '_') {
+            plain[i] = 'x';
+            odd = 1;
+        }
+    }
+    if (!odd || X509_check_host(leaf, (const char *)plain, len, 0, &pattern) != 1)
+        return 0;
+    ok = pattern != NULL && pattern[0] == '*'; /* not a name that happens to have an x there */
+    OPENSSL_free(pattern);
+    return ok;
+}
+
 ngx_uint_t postern_covers(const struct pst_replica_name *name, const u_char *host, size_t len)
 {
     uint64_t id = postern_current_cert(name, postern_now());
@@ -35,7 +64,7 @@ ngx_uint_t postern_covers(const struct pst_replica_name *name, const u_char *hos
 
     if (e == NULL)
         return 0;
-    ok = X509_check_host(e->u.cert.leaf, (const char *)host, len, 0, NULL) == 1;
+    ok = leaf_covers(e->u.cert.leaf, host, len);
     postern_entry_release(e);
     return ok;
 }

@@ -76,6 +76,9 @@ int pst_daemon_account(struct daemon *d, const struct account_request *req, stru
 
 /* ---- platform.c: the default certificate ---- */
 
+/* Do the settings of the platform's names fit each other?  PST_ECONFIG with setting and mend. */
+int pst_daemon_platform_check(const struct pst_conf *conf, struct pst_err *err);
+
 /* The platform's names and its default ladder: the operator's files when they are given and good,
  * else a leaf of the local CA.  A job: picks up changed files, renews the local leaf, warns. */
 int pst_daemon_platform(void *daemon, struct pst_err *err);

@@ -86,6 +86,8 @@ static int configure(struct daemon *d, struct pst_err *err)
     int rc = pst_conf_cli_load(&d->conf, &d->cli, &pst_conf_posternd, err);
     if (rc == PST_OK)
         rc = pst_daemon_delegation_check(d->conf, err);
+    if (rc == PST_OK)
+        rc = pst_daemon_platform_check(d->conf, err);
     return rc == PST_OK ? pst_daemon_set_logging(d, err) : rc;
 }
 

@@ -263,6 +263,23 @@ static int names_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     return pst_platform_set(tx, domain, region, err);
 }
 
+int pst_daemon_platform_check(const struct pst_conf *conf, struct pst_err *err)
+{
+    const char *domain = pst_conf_text(conf, PST_CONF_PLATFORM_DOMAIN);
+    const char *region = pst_conf_text(conf, PST_CONF_PLATFORM_REGION);
+
+    if (!domain[0] && pst_conf_bool(conf, PST_CONF_PLATFORM_ACME))
+        return pst_fail(err, PST_ECONFIG,
+                        "platform.domain: must be set where platform.acme is: the domain whose "
+                        "names get the certificate");
+    if (strlen("*..") + strlen(region) + strlen(domain) >= PST_NAME_SIZE)
+        return pst_fail(err, PST_ECONFIG,
+                        "platform.domain: %.60s... is too long: with app and region in front of it "
+                        "a name has at most 253 characters",
+                        domain);
+    return PST_OK;
+}
+
 int pst_daemon_platform(void *arg, struct pst_err *err)
 {
     struct daemon *d = arg;

@@ -3,6 +3,8 @@
 import os
 import subprocess
 
+import pytest
+
 from stack import build_dir
 
 POSTERND = build_dir() / "src" / "posternd"
@@ -67,6 +69,16 @@ def test_wrong_usage_is_2_and_wrong_settings_are_named(tmp_path):
     done = run("-c", c, "--check-config")
     assert done.returncode == 1
     assert "acme.wrokers" in done.stderr and "acme.workers" in done.stderr
+
+
+@pytest.mark.parametrize("sets, said", [
+    (["platform.domain=", "platform.acme=true"], "platform.domain: must be set where platform.acme"),
+    ([f"platform.domain={'.'.join(['a' * 49] * 5)}"], "too long"),
+])
+def test_settings_of_the_platform_that_do_not_fit(tmp_path, sets, said):
+    words = [word for s in sets for word in ("--set", s)]
+    done = run("-c", conf(tmp_path), *words, "--check-config")
+    assert done.returncode == 1 and said in done.stderr
 
 
 def test_a_master_key_that_others_may_read_is_refused(tmp_path):
