@@ -169,6 +169,96 @@ static void names_of_an_app_and_a_user_that_are_gone_are_released(void **state)
     assert_int_equal(hold(f, bob.user.id, "a.other.com"), PST_HOLD_RELEASED);
 }
 
+/* ---- a name that changes hands ---- */
+
+struct handover {
+    const struct pst_domain *from;
+    struct pst_domain *to;
+};
+
+TX(change_hands)
+{
+    struct handover *h = arg;
+
+    int rc = pst_domain_delete(tx, h->from->id, err);
+    return rc == PST_OK ? pst_domain_insert(tx, h->to, err) : rc;
+}
+
+struct shown {
+    const char *ascii;
+    struct pst_feed_name name;
+};
+
+TX(show_name)
+{
+    struct shown *s = arg;
+
+    return pst_feed_db_name(tx, s->ascii, &s->name, err);
+}
+
+static struct pst_feed_name shown(struct fixture *f, const char *ascii)
+{
+    struct shown s = {.ascii = ascii};
+
+    look(f, show_name, &s);
+    return s.name;
+}
+
+static void assert_ladder(struct fixture *f, const char *ascii, const char *app_id, int64_t own,
+                          int64_t covering)
+{
+    struct pst_feed_name n = shown(f, ascii);
+
+    assert_string_equal(n.app_id, app_id);
+    assert_int_equal(n.certs[0], 0);
+    assert_int_equal(n.certs[1], own);
+    assert_int_equal(n.certs[2], 0);
+    assert_int_equal(n.certs[3], covering);
+}
+
+static void a_name_that_changes_hands_leaves_its_certificates_behind(void **state)
+{
+    struct fixture *f = *state;
+    struct rival bob = rival(f);
+    struct pst_domain wild = domain(f, "*.example.com"), www = domain(f, "www.example.com"),
+                      api = rivals(&bob, "api.example.com"), to = rivals(&bob, "*.example.com");
+
+    wild.acme_cert = 71;
+    www.acme_cert = 72;
+    api.acme_cert = 73;
+    commit(f, domain_insert, &wild);
+    commit(f, domain_insert, &www);
+    commit(f, domain_insert, &api);
+    assert_ladder(f, "www.example.com", f->app.id, 72, 71);
+    assert_ladder(f, "api.example.com", bob.app.id, 73, 0); /* never of another owner */
+    struct handover h = {&wild, &to};
+    assert_told(f, commit(f, change_hands, &h),
+                "name/*.example.com name/api.example.com name/www.example.com ");
+    assert_ladder(f, "*.example.com", bob.app.id, 0, 0);
+    assert_ladder(f, "www.example.com", f->app.id, 72, 0);
+    to.acme_cert = 74;
+    assert_told(f, commit(f, domain_update, &to), "name/*.example.com name/api.example.com ");
+    assert_ladder(f, "api.example.com", bob.app.id, 73, 74);
+    assert_ladder(f, "www.example.com", f->app.id, 72, 0);
+}
+
+static void a_canonical_name_that_is_lost_sends_nobody_there(void **state)
+{
+    struct fixture *f = *state;
+    struct rival bob = rival(f);
+    struct pst_domain main = domain(f, "example.com"), www = domain(f, "www.example.com"),
+                      to = rivals(&bob, "example.com");
+
+    main.canonical = true;
+    commit(f, domain_insert, &main);
+    commit(f, domain_insert, &www);
+    assert_string_equal(shown(f, "www.example.com").canonical, "example.com");
+    struct handover h = {&main, &to};
+    assert_told(f, commit(f, change_hands, &h), "name/example.com name/www.example.com ");
+    assert_string_equal(shown(f, "www.example.com").canonical, "");
+    assert_string_equal(shown(f, "example.com").app_id, bob.app.id);
+}
+
 /* ---- two tenants at the same moment ---- */
 
 struct claim {
@@ -256,6 +346,8 @@ int main(void)
         T(a_released_name_waits_for_the_others),
         T(a_name_taken_again_is_not_released),
         T(names_of_an_app_and_a_user_that_are_gone_are_released),
+        T(a_name_that_changes_hands_leaves_its_certificates_behind),
+        T(a_canonical_name_that_is_lost_sends_nobody_there),
         T(of_two_at_the_same_moment_one_wins),
     };
 

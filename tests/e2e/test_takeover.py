@@ -73,6 +73,21 @@ def served(system, name):
     return hashlib.sha256(system.leaf(name)).hexdigest()
 
 
+def at_once(calls):
+    """What they answer, sorted."""
+    answers, gate = [None] * len(calls), threading.Barrier(len(calls))
+
+    def run(i):
+        gate.wait()
+        answers[i] = calls[i]()
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(calls))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return sorted(answers)
+
+
 def test_a_served_name_changes_hands(system, tenants):
     alice, bob = tenants
     name = "www.take.test"
@@ -135,18 +150,7 @@ def test_wildcards_of_two_tenants(system, tenants):
 
 def test_at_the_same_moment_one_wins(system, tenants):
     def both(a, b):
-        answers, gate = [None, None], threading.Barrier(2)
-
-        def run(i, tenant, name):
-            gate.wait()
-            answers[i] = tenant.add(name)[0]
-        threads = [threading.Thread(target=run, args=(i, t, n))
-                   for i, (t, n) in enumerate(zip(tenants, (a, b)))]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
-        return sorted(answers)
+        return at_once([lambda t=t, n=n: t.add(n)[0] for t, n in zip(tenants, (a, b))])
 
     for i in range(8):
         for a, b in (("www", "www"), ("www", "*"), ("*", "www")):
@@ -154,6 +158,20 @@ def test_at_the_same_moment_one_wins(system, tenants):
                 [201, 422]
     for suffix in ("github.io", "gitlab.io", "herokuapp.com"):
         assert both(f"you.{suffix}", f"*.{suffix}") == [201, 422]
+
+
+def test_of_two_proofs_at_the_same_moment_one_has_it(system, tenants):
+    system.cli("create", "third-shop")
+    for i in range(6):
+        name = f"www.both{i}.test"
+        system.cli("domains-add", name, app="third-shop")
+        for tenant in tenants:
+            prove(system, tenant.add(name)[1])
+        statuses = at_once([lambda t=t: t.add(name)[0] for t in tenants])
+        # Both, when one was through before the other looked: then that one has lost it again.
+        assert statuses in ([201, 422], [201, 201])
+        assert sum(name in tenant.names() for tenant in tenants) == 1
+    assert "www.both" not in system.cli("domains", app="third-shop")
 
 
 def test_an_app_that_goes_releases_its_names(system, tenants):
