@@ -189,7 +189,7 @@ static bool read_parameters(const char *s, struct record *to, char why[])
     struct piece tags[PARAMETERS_MAX];
 
     for (size_t n = 0;; n++) {
-        struct piece value;
+        struct piece value = {0};
 
         if (n == PARAMETERS_MAX)
             return bad(why, "there are more than %d parameters", PARAMETERS_MAX);
