@@ -42,23 +42,29 @@ static bool write_message(const struct pst_buf *message)
            pst_io_write_full(STDOUT_FILENO, message->data, message->len, NULL) == PST_OK;
 }
 
-/* stay: the message whose roots count; NULL: the request's own. */
-static int answer(struct pst_buf *in, const struct pst_buf *stay)
+/* What a process that stays has been told first. */
+struct stay {
+    const void *roots;
+    size_t roots_len;
+    struct pst_cert_roots *indexed;
+};
+
+/* stay: NULL: for one request, which has its own roots. */
+static int answer(struct pst_buf *in, const struct stay *stay)
 {
     auto_buf_wipe struct pst_buf out = PST_BUF(PST_WIRE_MAX);
     auto_cert_result struct pst_cert_result result = {0};
     auto_(pst_free) struct pst_wire_request *request = pst_zalloc(1, sizeof *request);
-    const void *roots;
-    size_t roots_len;
     int rc;
 
     if (!request)
         return EXIT_NO_MEMORY;
     if (!pst_wire_read_request(in->data, in->len, request))
         return EXIT_NO_REQUEST;
-    if (stay && pst_wire_read_stay(stay->data, stay->len, &roots, &roots_len)) {
-        request->req.roots = roots;
-        request->req.roots_len = roots_len;
+    if (stay) {
+        request->req.roots = stay->roots;
+        request->req.roots_len = stay->roots_len;
+        request->req.indexed = stay->indexed;
     }
     rc = pst_cert_check(&request->req, &result, NULL);
     if (rc == PST_OK)
@@ -74,21 +80,23 @@ static int answer(struct pst_buf *in, const struct pst_buf *stay)
 static int serve(void)
 {
     auto_buf_wipe struct pst_buf first = PST_BUF(PST_WIRE_MAX);
-    const void *roots;
-    size_t roots_len;
+    struct stay stay = {0};
     int status = EXIT_SUCCESS;
 
     if (!read_message(&first))
         return EXIT_NO_REQUEST;
-    if (!pst_wire_read_stay(first.data, first.len, &roots, &roots_len))
+    if (!pst_wire_read_stay(first.data, first.len, &stay.roots, &stay.roots_len))
         return answer(&first, NULL);
+    if (pst_cert_roots_index(stay.roots, stay.roots_len, &stay.indexed, NULL) != PST_OK)
+        return EXIT_NO_MEMORY;
     while (status == EXIT_SUCCESS) {
         auto_buf_wipe struct pst_buf in = PST_BUF(PST_WIRE_MAX);
 
         if (!read_message(&in))
-            return EXIT_SUCCESS;
-        status = answer(&in, &first);
+            break;
+        status = answer(&in, &stay);
     }
+    pst_cert_roots_free(stay.indexed);
     return status;
 }
 

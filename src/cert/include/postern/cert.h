@@ -30,6 +30,7 @@
 
 struct pst_buf;
 struct pst_cert_reader;
+struct pst_cert_roots;
 struct pst_clock;
 struct pst_err;
 struct pst_http;
@@ -120,6 +121,8 @@ struct pst_cert_request {
     int64_t at;        /* the time that counts, Unix s */
     const void *roots; /* PEM of public roots; NULL: not known, roots are not judged */
     size_t roots_len;
+    const struct pst_cert_roots *indexed; /* the same roots, made ready for many requests; NULL:
+                                             they are searched as they are */
     const void *extra; /* PEM of issuers known from elsewhere: used where one is missing */
     size_t extra_len;
     const uint8_t *held_spki_sha256; /* 32 bytes: the key is held already (its request was made
@@ -227,6 +230,15 @@ int pst_cert_aia_fetch(struct pst_http *gated, const char *url, struct pst_buf *
 
 /* Append a file of roots.  PST_OK; PST_NOTFOUND; PST_ESYS; PST_EINPUT (over PST_CERT_ROOTS_MAX). */
 int pst_cert_roots_load(const char *path, struct pst_buf *ret, struct pst_err *err);
+
+/*
+ * Decode roots once: to search them as PEM takes longer than all else that is done for an upload.
+ * What is no certificate is left out.  PST_OK or PST_ENOMEM; free with pst_cert_roots_free().
+ */
+int pst_cert_roots_index(const void *pem, size_t len, struct pst_cert_roots **ret,
+                         struct pst_err *err);
+void pst_cert_roots_free(struct pst_cert_roots *r);
+PST_CLEANUP(struct pst_cert_roots, pst_cert_roots_free);
 
 /* ---- reports ---- */
 
