@@ -107,7 +107,7 @@ static int add_servers(struct pst_dns_zone *z, const struct pst_dns_zone_opts *o
 {
     for (size_t i = 0; i < opts->ns_n; i++) {
         uint8_t name[PST_DNS_WIRE_MAX];
-        size_t len;
+        size_t len = 0;
 
         int rc = wire_name("dnsd.ns", opts->ns[i], name, &len, NULL, err);
         if (rc != PST_OK)
@@ -143,7 +143,7 @@ static int make_soa(struct pst_dns_zone *z, const struct pst_dns_zone_opts *opts
                     struct pst_err *err)
 {
     uint8_t admin[PST_DNS_WIRE_MAX + 64];
-    size_t primary_len, admin_len;
+    size_t primary_len = 0, admin_len = 0;
 
     int rc = wire_name("dnsd.ns", opts->ns[0], z->soa, &primary_len, NULL, err);
     if (rc == PST_OK)

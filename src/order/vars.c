@@ -58,7 +58,7 @@ struct load {
 
 static int read_one(struct pst_tx *tx, struct load *l, const char *name, struct pst_err *err)
 {
-    struct pst_variable var;
+    struct pst_variable var = {0};
 
     int rc = pst_variable_get(tx, l->app_id, name, &var, err);
     if (rc != PST_OK)
@@ -77,7 +77,7 @@ static int load_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     if (rc != PST_OK)
         return rc;
     const char *provider = pst_vars_provider(l->v);
-    if (!provider[0])
+    if (!provider || !provider[0])
         return PST_NOTFOUND;
     for (size_t i = 0; (name = pst_dns_provider_variable(provider, i)) && rc >= 0; i++)
         rc = read_one(tx, l, name, err);
