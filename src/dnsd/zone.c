@@ -72,7 +72,7 @@ static int wire_admin(const struct pst_dns_zone_opts *opts, uint8_t to[PST_DNS_W
     const char *admin = opts->admin && opts->admin[0] ? opts->admin : NULL;
     const char *at = admin ? strchr(admin, '@') : NULL;
     const char *local = admin ? admin : hostmaster;
-    size_t len = at ? (size_t)(at - admin) : strlen(hostmaster), host_len;
+    size_t len = at ? (size_t)(at - admin) : strlen(hostmaster), host_len = 0;
 
     if (admin && (!at || len == 0 || len > 63 || len + strlen(at) > PST_DNS_NAME_MAX))
         return pst_fail(err, PST_ECONFIG, "dnsd.admin: \"%s\" is not a mail address", admin);
