@@ -174,6 +174,8 @@ struct pst_req {
     char *authorization;    /* NULL: none */
     char content_type[256]; /* "": none */
     char accept[128];
+    char origin[PST_HOST_SIZE]; /* "": none; what a browser says of the page it shows */
+    char fetch_site[16];        /* "": none; Sec-Fetch-Site */
     char host[PST_HOST_SIZE];
     char forwarded_proto[8]; /* "http", "https" or "" */
     bool dry_run;            /* X-Dry-Run: true */
@@ -279,6 +281,9 @@ const char *pst_auth_value(const char *authorization, const char *scheme);
 /* A new token with this prefix, and its hash. */
 int pst_token_make(struct pst_rand *rand, const char *prefix, char ret[PST_API_TOKEN_SIZE],
                    char ret_hash[65], struct pst_err *err);
+/* The API token in "Basic base64(<user name>:<token>)"; the user name does not matter.  `decoded`
+ * holds it. */
+bool pst_auth_basic(const struct pst_req *req, struct pst_buf *decoded, const char **ret);
 /* Reads the Authorization header that the route needs, without the database.  PST_OK,
  * PST_REFUSED. */
 int pst_auth_read(struct pst_req *req, struct pst_claims *ret, struct pst_answer *ans);
@@ -406,12 +411,16 @@ struct pst_json *pst_user_json(const struct pst_user *u);
 pst_handler pst_v2_self, pst_v2_token, pst_v2_summary, pst_v2_app, pst_v2_vhosts, pst_v2_vhost_put,
     pst_v2_vhost_delete, pst_v2_favourite_get, pst_v2_favourite_put, pst_v2_favourite_delete,
     pst_v2_upload, pst_v2_upload_form, pst_v2_env, pst_v2_env_none, pst_v2_env_put,
-    pst_v2_env_delete;
+    pst_v2_env_put_all, pst_v2_env_delete;
 /* {"id","message","type"}; type: "success" or "error". */
 int pst_v2_message(struct pst_answer *ans, int status, int64_t id, const char *type,
                    const char *text);
 /* Give a refusal in the shapes of /v1 that one. */
-void pst_v2_refusal(struct pst_answer *ans);
+void pst_v2_refusal(const struct pst_req *req, struct pst_answer *ans);
+/* Is it the page for uploads, asked for by a browser? */
+bool pst_v2_is_page(const struct pst_req *req);
+/* A page that says this. */
+int pst_v2_page(struct pst_answer *ans, int status, const char *text);
 
 /* Append the limits of a CA, and what is left of that of this account. */
 int pst_ledger_limits(struct pst_req *req, struct pst_tx *tx, const char *account_id,

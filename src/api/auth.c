@@ -111,6 +111,51 @@ static int read_oauth(const char *params, struct pst_claims *ret, struct pst_ans
     return rc;
 }
 
+bool pst_auth_basic(const struct pst_req *req, struct pst_buf *decoded, const char **ret)
+{
+    const char *value = pst_auth_value(req->authorization, "Basic");
+
+    if (!value || !pst_b64_decode(decoded, value, strlen(value)))
+        return false;
+    const char *colon = strchr(pst_buf_cstr(decoded), ':');
+    if (!colon || strlen(pst_buf_cstr(decoded)) != decoded->len)
+        return false;
+    *ret = colon + 1;
+    return **ret != '\0';
+}
+
+/* Browsers send what they know by themselves, whichever site's page makes them do it; but they say
+ * so: in Sec-Fetch-Site, older ones in Origin (https://www.w3.org/TR/fetch-metadata/). */
+static bool is_from_elsewhere(const struct pst_req *req)
+{
+    char own[PST_HOST_SIZE + 16];
+
+    if (req->fetch_site[0])
+        return !pst_streq(req->fetch_site, "same-origin") && !pst_streq(req->fetch_site, "none");
+    if (!req->origin[0])
+        return false;
+    pst_req_base_url(req, own, sizeof own);
+    const char *host = strstr(req->origin, "://");
+    return !pst_streq(req->origin, own) && !(host && pst_streq(host + 3, req->host));
+}
+
+/* The form for uploads, in a browser: an API token as the password. */
+static int read_form_login(struct pst_req *req, struct pst_claims *ret, struct pst_answer *ans)
+{
+    auto_buf_wipe struct pst_buf decoded = PST_BUF(512);
+    struct pst_err err = {0};
+    const char *token;
+
+    int rc = pst_auth_limit(req, ans);
+    if (rc != PST_OK)
+        return rc;
+    if (is_from_elsewhere(req))
+        return pst_answer_error(ans, 403, "another site made this request; use the form here");
+    if (!pst_auth_basic(req, &decoded, &token))
+        return unauthorized(ans, "the password must be an API token");
+    return pst_sha256_hex(token, strlen(token), ret->direct_hash, &err);
+}
+
 static int read_direct(struct pst_req *req, struct pst_claims *ret, struct pst_answer *ans)
 {
     const char *oauth = pst_auth_value(req->authorization, "OAuth");
@@ -147,6 +192,9 @@ int pst_auth_read(struct pst_req *req, struct pst_claims *ret, struct pst_answer
         return PST_OK;
     if (req->route->need != PST_NEED_EDGE && pst_auth_value(req->authorization, "OAuth"))
         return read_direct(req, ret, ans);
+    bool form = pst_str_starts(req->route->pattern, "/v2/certificates");
+    if (form && pst_auth_value(req->authorization, "Basic"))
+        return read_form_login(req, ret, ans);
     if (!bearer && pst_auth_value(req->authorization, "Basic"))
         return unauthorized(ans, "this platform has no passwords: log in with an API token");
     if (!bearer || !*bearer)

@@ -353,7 +353,7 @@ int pst_dispatch(struct pst_req *req, struct pst_answer *ans)
         answer_fault(req, ans, &err);
     }
     if (ans->status >= 400 && req->target.seg_n && pst_streq(req->target.seg[0], "v2"))
-        pst_v2_refusal(ans);
+        pst_v2_refusal(req, ans);
     log_answer(req, ans);
     return PST_OK;
 }

@@ -120,6 +120,7 @@ const struct pst_route pst_routes[] = {
     {PST_GET,    V2_APP "/env",              pst_v2_env,              PST_NEED_USER,     PST_TX_READ,  false, "The environment of an app."},
     {PST_GET,    V2_APP "/addons/env",       pst_v2_env_none,         PST_NEED_USER,     PST_TX_READ,  false, "Variables of add-ons: there are none."},
     {PST_GET,    V2_APP "/dependencies/env", pst_v2_env_none,         PST_NEED_USER,     PST_TX_READ,  false, "Variables of other apps: there are none."},
+    {PST_PUT,    V2_APP "/env",              pst_v2_env_put_all,      PST_NEED_WRITER,   PST_TX_WRITE, true,  "Set the whole environment of an app: variables that are not named go."},
     {PST_PUT,    V2_APP "/env/:name",        pst_v2_env_put,          PST_NEED_WRITER,   PST_TX_WRITE, true,  "Set a variable."},
     {PST_DELETE, V2_APP "/env/:name",        pst_v2_env_delete,       PST_NEED_WRITER,   PST_TX_WRITE, false, "Remove a variable."},
     {PST_GET,    V2_OWN,                     pst_v2_app,              PST_NEED_USER,     PST_TX_READ,  false, "One app and its names."},
@@ -132,6 +133,7 @@ const struct pst_route pst_routes[] = {
     {PST_GET,    V2_OWN "/env",              pst_v2_env,              PST_NEED_USER,     PST_TX_READ,  false, "The environment of an app."},
     {PST_GET,    V2_OWN "/addons/env",       pst_v2_env_none,         PST_NEED_USER,     PST_TX_READ,  false, "Variables of add-ons: there are none."},
     {PST_GET,    V2_OWN "/dependencies/env", pst_v2_env_none,         PST_NEED_USER,     PST_TX_READ,  false, "Variables of other apps: there are none."},
+    {PST_PUT,    V2_OWN "/env",              pst_v2_env_put_all,      PST_NEED_WRITER,   PST_TX_WRITE, true,  "Set the whole environment of an app: variables that are not named go."},
     {PST_PUT,    V2_OWN "/env/:name",        pst_v2_env_put,          PST_NEED_WRITER,   PST_TX_WRITE, true,  "Set a variable."},
     {PST_DELETE, V2_OWN "/env/:name",        pst_v2_env_delete,       PST_NEED_WRITER,   PST_TX_WRITE, false, "Remove a variable."},
 };

@@ -43,6 +43,17 @@ static struct MHD_Response *make_response(struct pst_answer *a)
     return r;
 }
 
+/* A page holds no script, is shown in no frame, and its form goes nowhere else.  (With no-referrer
+ * browsers would say Origin: null.) */
+static void add_page_fields(struct MHD_Response *r)
+{
+    MHD_add_response_header(r, "Content-Security-Policy",
+                            "default-src 'none'; form-action 'self'; base-uri 'none'; "
+                            "frame-ancestors 'none'");
+    MHD_add_response_header(r, "X-Frame-Options", "DENY");
+    MHD_add_response_header(r, "Referrer-Policy", "same-origin");
+}
+
 static enum MHD_Result send_answer(struct pst_req *req)
 {
     struct pst_answer *a = &req->answer;
@@ -54,6 +65,8 @@ static enum MHD_Result send_answer(struct pst_req *req)
     MHD_add_response_header(r, "X-Request-Id", req->id);
     MHD_add_response_header(r, "Cache-Control", "no-store");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+    if (a->type && pst_str_starts(a->type, "text/html"))
+        add_page_fields(r);
     if (a->allow)
         MHD_add_response_header(r, "Allow", a->allow);
     if (a->challenge)
@@ -186,6 +199,19 @@ static void see_content_type(struct fields *f, const char *value)
         f->problem = "the Content-Type field is too long";
 }
 
+/* One that is too long is not this site's. */
+static void see_origin(struct fields *f, const char *value)
+{
+    if (!pst_str_copy(f->req->origin, sizeof f->req->origin, value))
+        pst_str_copy(f->req->origin, sizeof f->req->origin, "null");
+}
+
+static void see_fetch_site(struct fields *f, const char *value)
+{
+    if (!pst_str_copy(f->req->fetch_site, sizeof f->req->fetch_site, value))
+        pst_str_copy(f->req->fetch_site, sizeof f->req->fetch_site, "cross-site");
+}
+
 /* A list that is too long is not one of a browser. */
 static void see_accept(struct fields *f, const char *value)
 {
@@ -207,6 +233,8 @@ static const struct {
     {"X-Dry-Run", see_dry_run},
     {"Content-Type", see_content_type},
     {"Accept", see_accept},
+    {"Origin", see_origin},
+    {"Sec-Fetch-Site", see_fetch_site},
 };
 
 static enum MHD_Result on_field(void *cls, enum MHD_ValueKind kind, const char *name,

@@ -31,20 +31,6 @@ static int note_use(struct pst_tx *tx, void *arg, struct pst_err *err)
     return pst_token_used(tx, x->token.id, err);
 }
 
-/* The API token in "Basic base64(<user name>:<token>)"; the user name does not matter. */
-static bool basic_token(const struct pst_req *req, struct pst_buf *decoded, const char **ret)
-{
-    const char *value = pst_auth_value(req->authorization, "Basic");
-
-    if (!value || !pst_b64_decode(decoded, value, strlen(value)))
-        return false;
-    const char *colon = strchr(pst_buf_cstr(decoded), ':');
-    if (!colon || strlen(pst_buf_cstr(decoded)) != decoded->len)
-        return false;
-    *ret = colon + 1;
-    return **ret != '\0';
-}
-
 static int sign_session(struct pst_req *req, const struct pst_token *token, struct pst_answer *ans,
                         struct pst_err *err)
 {
@@ -79,7 +65,7 @@ int pst_tokens_exchange(struct pst_req *req, struct pst_tx *tx, struct pst_answe
     if (rc != PST_OK)
         return rc;
     rc = PST_NOTFOUND;
-    if (basic_token(req, &decoded, &token)) {
+    if (pst_auth_basic(req, &decoded, &token)) {
         rc = pst_sha256_hex(token, strlen(token), x.hash, err);
         if (rc == PST_OK)
             rc = pst_store_read(api->opts.store, find_token, &x, err);

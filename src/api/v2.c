@@ -87,7 +87,7 @@ static int collect_errors(const char *field, const struct pst_json *list, void *
     return 0;
 }
 
-void pst_v2_refusal(struct pst_answer *ans)
+void pst_v2_refusal(const struct pst_req *req, struct pst_answer *ans)
 {
     auto_(pst_json_free) struct pst_json *j = NULL;
     auto_buf struct pst_buf text = PST_BUF(4096);
@@ -103,7 +103,13 @@ void pst_v2_refusal(struct pst_answer *ans)
         pst_buf_str(&text, pst_json_get_text(j, "error"));
     pst_json_each(pst_json_get(j, "errors"), collect_errors, &text);
     int status = ans->status == 422 ? 400 : ans->status;
-    pst_v2_message(ans, status, status, "error", pst_buf_cstr(&text));
+    if (pst_v2_is_page(req)) {
+        pst_v2_page(ans, status, pst_buf_cstr(&text));
+        /* What makes a browser ask its user. */
+        challenge = challenge ? "Basic realm=\"Postern, password: an API token\"" : NULL;
+    } else {
+        pst_v2_message(ans, status, status, "error", pst_buf_cstr(&text));
+    }
     ans->challenge = challenge;
     ans->allow = allow;
     ans->retry_after_s = retry_after_s;
@@ -411,6 +417,18 @@ int pst_v2_env_none(struct pst_req *req, struct pst_tx *tx, struct pst_answer *a
     return rc == PST_OK ? pst_answer_json(ans, 200, list, err) : rc;
 }
 
+/* Run a handler of /v1 with a body of ours; the request's own stays, should this run again. */
+static int run_with(pst_handler *run, struct pst_json *body, struct pst_req *req, struct pst_tx *tx,
+                    struct pst_answer *ans, struct pst_err *err)
+{
+    struct pst_json *given = req->json;
+
+    req->json = body;
+    int rc = run(req, tx, ans, err);
+    req->json = given;
+    return rc;
+}
+
 int pst_v2_env_put(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
                    struct pst_err *err)
 {
@@ -426,12 +444,80 @@ int pst_v2_env_put(struct pst_req *req, struct pst_tx *tx, struct pst_answer *an
     if (!pst_json_set_text(one, "name", req->params[1]) ||
         !pst_json_set_text(one, "value", value) || !pst_json_set(body, "variable", pst_take(&one)))
         return pst_fail_nomem(err, "the variable");
-    /* The body stays the client's own, should this run again. */
-    struct pst_json *given = req->json;
-    req->json = body;
-    rc = pst_variables_create(req, tx, ans, err);
-    req->json = given;
+    rc = run_with(pst_variables_create, body, req, tx, ans, err);
     return rc == PST_OK ? done(ans, "The variable has been set.") : rc;
+}
+
+/* A member of {"NAME":"value"} as an entry of /v1's list. */
+static int add_entry(const char *name, const struct pst_json *value, void *list)
+{
+    auto_(pst_json_free) struct pst_json *one = pst_json_object();
+
+    if (!pst_json_set_text(one, "name", name) || !pst_json_set(one, "value", pst_json_clone(value)))
+        return PST_ENOMEM;
+    return pst_json_push(list, pst_take(&one)) ? PST_OK : PST_ENOMEM;
+}
+
+struct unlisted {
+    const struct pst_json *wanted;
+    struct pst_json *ids;
+};
+
+static int note_unlisted(const struct pst_variable *v, void *arg)
+{
+    struct unlisted *u = arg;
+
+    for (size_t i = 0; i < pst_json_len(u->wanted); i++)
+        if (pst_streq(v->name, pst_json_get_text(pst_json_at(u->wanted, i), "name")))
+            return PST_OK;
+    return pst_json_push_text(u->ids, v->id) ? PST_OK : PST_ENOMEM;
+}
+
+static int remove_unlisted(struct pst_req *req, struct pst_tx *tx, const struct pst_json *wanted,
+                           struct pst_answer *ans, struct pst_err *err)
+{
+    auto_(pst_json_free) struct pst_json *ids = pst_json_array();
+    auto_(pst_json_free) struct pst_json *body = pst_json_object();
+    struct unlisted u = {wanted, ids};
+    struct pst_app a;
+
+    int rc = pst_req_app(req, tx, &a, ans, err);
+    if (rc != PST_OK)
+        return rc;
+    if (!ids)
+        return pst_fail_nomem(err, "the variables");
+    rc = pst_variable_each(tx, a.id, note_unlisted, &u, err);
+    if (rc != PST_OK || pst_json_len(ids) == 0)
+        return rc;
+    if (!pst_json_set(body, "variable_ids", pst_take(&ids)))
+        return pst_fail_nomem(err, "the variables");
+    return run_with(pst_variables_delete_list, body, req, tx, ans, err);
+}
+
+/* The whole environment, as {"NAME":"value"} or as the list that GET gives: what is not there
+ * goes. */
+int pst_v2_env_put_all(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
+                       struct pst_err *err)
+{
+    auto_(pst_json_free) struct pst_json *wanted = NULL;
+    auto_(pst_json_free) struct pst_json *body = pst_json_object();
+    enum pst_json_type type = pst_json_type(req->json);
+
+    int rc = enter_app(req, ans);
+    if (rc != PST_OK)
+        return rc;
+    if (type != PST_JSON_OBJECT && type != PST_JSON_ARRAY)
+        return pst_answer_invalid(ans, "body", "must be an object of names and values");
+    wanted = type == PST_JSON_ARRAY ? pst_json_clone(req->json) : pst_json_array();
+    if (!wanted || pst_json_each(req->json, add_entry, wanted) != 0)
+        return pst_fail_nomem(err, "the variables");
+    rc = remove_unlisted(req, tx, wanted, ans, err);
+    if (rc != PST_OK)
+        return rc;
+    if (!pst_json_set(body, "variables", pst_take(&wanted)))
+        return pst_fail_nomem(err, "the variables");
+    rc = run_with(pst_variables_put, body, req, tx, ans, err);
+    return rc == PST_OK ? done(ans, "The environment has been set.") : rc;
 }
 
 int pst_v2_env_delete(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,

@@ -259,19 +259,53 @@ static int spread_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     return rc;
 }
 
+/* ---- pages ---- */
+
+bool pst_v2_is_page(const struct pst_req *req)
+{
+    return req->route && pst_str_starts(req->route->pattern, "/v2/certificates") &&
+           strstr(req->accept, "text/html");
+}
+
+static void add_html(struct pst_buf *to, const char *text)
+{
+    static const struct {
+        char c;
+        const char *written;
+    } escapes[] = {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}, {'\'', "&#39;"}};
+
+    for (; *text; text++) {
+        size_t i = 0;
+        while (i < PST_ARRAY_N(escapes) && escapes[i].c != *text)
+            i++;
+        if (i < PST_ARRAY_N(escapes))
+            pst_buf_str(to, escapes[i].written);
+        else
+            pst_buf_char(to, *text);
+    }
+}
+
+int pst_v2_page(struct pst_answer *ans, int status, const char *text)
+{
+    pst_answer_reset(ans);
+    ans->status = status;
+    ans->type = HTML;
+    pst_buf_str(&ans->body, PAGE_TOP "<p>");
+    add_html(&ans->body, text);
+    pst_buf_str(&ans->body, "</p>\n<p><a href=\"/v2/certificates/new\">Another one</a></p>\n");
+    return ans->body.no_memory ? PST_ENOMEM : PST_OK;
+}
+
 static int answer(struct spread *s, struct pst_err *err)
 {
     char text[200];
 
     snprintf(text, sizeof text, "The certificate has been installed for %lld of your names.",
              (long long)s->n);
-    if (!strstr(s->req->accept, "text/html"))
+    if (!pst_v2_is_page(s->req))
         return pst_v2_message(s->ans, 201, 201, "success", text);
-    pst_answer_reset(s->ans);
-    s->ans->status = 201;
-    s->ans->type = HTML;
-    pst_buf_printf(&s->ans->body, PAGE_TOP "<p>%s</p>\n", text);
-    return pst_buf_check(&s->ans->body, "the page", err);
+    int rc = pst_v2_page(s->ans, 201, text);
+    return rc == PST_OK ? rc : pst_fail_nomem(err, "the page");
 }
 
 int pst_v2_upload(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
@@ -315,6 +349,8 @@ int pst_v2_upload_form(struct pst_req *req, struct pst_tx *tx, struct pst_answer
                 PAGE_TOP "<form method=post action=\"/v2/certificates/new\">\n"
                          "<p><label>Private key, certificate and its issuers, as PEM:<br>\n"
                          "<textarea name=\"pem\" rows=24 cols=70></textarea></label></p>\n"
-                         "<p><button>Install</button></p></form>\n");
+                         "<p><button>Install</button></p>\n"
+                         "<p>The browser asks for a password: it is one of your API tokens.</p>"
+                         "</form>\n");
     return pst_buf_check(&ans->body, "the page", err);
 }

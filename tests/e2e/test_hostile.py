@@ -103,6 +103,8 @@ def test_another_type_is_refused_by_every_operation(api, operations, things, bod
             continue
         if body == b"null" and not op["requestBody"]["required"]:
             continue  # as good as nothing
+        if body == b"[]" and method == "PUT" and path.endswith("/env"):
+            continue  # an empty list of variables
         answer = send(api, method, fill(path, things), body)
         assert is_refusal(*answer), (method, path, body, answer)
 

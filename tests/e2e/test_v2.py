@@ -1,8 +1,11 @@
 """What clever-tools ask for."""
 
+import base64
+import http.client
 import json
 import re
 import subprocess
+import urllib.parse
 from urllib.parse import quote
 
 import pytest
@@ -154,6 +157,95 @@ def test_env(api, app):
         assert ask(api, "GET", f"{app['base']}/{other}/env").json == []
     message(ask(api, "DELETE", f"{url}/DNS_PROVIDER"), 200, "success")
     message(ask(api, "DELETE", f"{url}/DNS_PROVIDER"), 404)
+
+
+def test_env_in_bulk(api, app):
+    url = f"{app['base']}/env"
+    message(ask(api, "PUT", url, {"A": "1", "B": "2"}), 200, "success")
+    assert ask(api, "GET", url).json == [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]
+    # The list that GET gives is taken, too; what is not in it goes.
+    message(ask(api, "PUT", url, [{"name": "B", "value": "3"}, {"name": "C", "value": ""}]), 200,
+            "success")
+    assert ask(api, "GET", url).json == [{"name": "B", "value": "3"}, {"name": "C", "value": ""}]
+    for wrong in ({"A": 1}, {"A B": "x"}, {"A": None}, [{"name": "A"}], [1], {"A": "x" * 8193}):
+        message(ask(api, "PUT", url, wrong), 400)
+    assert len(ask(api, "GET", url).json) == 2  # a refusal changes nothing
+    message(ask(api, "PUT", url, {}), 200, "success")
+    assert ask(api, "GET", url).json == []
+    kinds = [e["kind"] for e in api.call("GET", f"/v1/apps/{app['id']}/events",
+                                         user="alice").json["events"]]
+    assert kinds[:4] == ["variables.removed"] * 2 + ["variables.set", "variables.removed"]
+
+
+# ---- the form in a browser ----
+
+class Browser:
+    """What a browser does: keeps Basic credentials once asked, and says where a form stood."""
+
+    def __init__(self, api, password):
+        self.api, self.password = api, password
+
+    def send(self, method, body=None, login=True, **more):
+        headers = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+        if login:
+            headers["Authorization"] = "Basic " + base64.b64encode(
+                f"me:{self.password}".encode()).decode()
+        if body is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        headers.update({k.replace("_", "-"): v for k, v in more.items()})
+        c = http.client.HTTPConnection("127.0.0.1", self.api.port, timeout=30)
+        c.request(method, "/v2/certificates/new", body=body, headers=headers)
+        r = c.getresponse()
+        page = r.read().decode()
+        c.close()
+        return r.status, r.headers, page
+
+
+def test_a_browser_uses_the_form(api, app, tmp_path):
+    fqdn = f"{new('c')}.example.com"
+    ask(api, "PUT", f"{app['base']}/vhosts/{fqdn}")
+    pem = bundle(tmp_path, fqdn).read_text()
+    body = urllib.parse.urlencode({"pem": pem.replace("\n", "\r\n")})
+    browser = Browser(api, api.tokens["alice"])
+    same = {"Origin": api.url, "Sec_Fetch_Site": "same-origin"}
+    status, headers, page = browser.send("GET", login=False)
+    assert status == 200 and "<form method=post" in page
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "form-action 'self'" in policy
+    assert headers["X-Frame-Options"] == "DENY" and headers["Referrer-Policy"] == "same-origin"
+    # Asked for a password, it sends the form again with it.
+    status, headers, page = browser.send("POST", body, login=False, **same)
+    assert status == 401 and headers["WWW-Authenticate"].startswith("Basic realm=")
+    assert headers["Content-Type"].startswith("text/html")
+    status, _, page = browser.send("POST", body, **same)
+    assert status == 201 and "installed for 1 of your names" in page
+    status, _, page = browser.send("POST", "pem=<b>", **same)
+    assert status == 400 and "PEM bundle" in page and "<b>" not in page
+    # Older browsers say Origin only; curl says neither.
+    assert browser.send("POST", body, Origin=api.url)[0] == 201
+    assert browser.send("POST", body)[0] == 201
+    wrong = Browser(api, "tk-us-wrong").send("POST", body, **same)
+    assert wrong[0] == 401 and wrong[1]["WWW-Authenticate"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("said", [
+    {"Sec_Fetch_Site": "cross-site"}, {"Sec_Fetch_Site": "same-site"}, {"Sec_Fetch_Site": "x" * 99},
+    {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "x" * 999},
+    {"Origin": "http://127.0.0.1:1"}])
+def test_another_sites_form_is_refused(api, app, tmp_path, said):
+    fqdn = f"{new('c')}.example.com"
+    ask(api, "PUT", f"{app['base']}/vhosts/{fqdn}")
+    body = urllib.parse.urlencode({"pem": bundle(tmp_path, fqdn).read_text()})
+    status, headers, _ = Browser(api, api.tokens["alice"]).send("POST", body, **said)
+    assert status == 403 and "WWW-Authenticate" not in headers
+    domains = api.call("GET", f"/v1/apps/{app['id']}/domains", user="alice").json["domains"]
+    assert not [d for d in domains if d["name"] == fqdn][0]["ssl"]
+
+
+def test_basic_opens_nothing_else(api):
+    basic = base64.b64encode(f"alice:{api.tokens['alice']}".encode()).decode()
+    for path in ("/v1/apps", "/v2/self", "/v2/summary"):
+        assert api.call("GET", path, headers={"Authorization": f"Basic {basic}"}).status == 401
 
 
 # ---- others ----
