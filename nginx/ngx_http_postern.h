@@ -212,7 +212,7 @@ ngx_int_t postern_ticket_install(SSL_CTX *ctx);
 /* May a ticket be issued now? */
 ngx_uint_t postern_ticket_possible(void);
 
-/* ---- requests ---- */
+/* ---- requests (ngx_http_postern_request.c, _route.c, _challenge.c) ---- */
 
 struct postern_request {
     struct postern_entry *app; /* held until the request ends */
@@ -223,6 +223,8 @@ struct postern_request {
 
 /* The module's part of a request, or NULL; survives internal redirects. */
 struct postern_request *postern_request_get(ngx_http_request_t *r);
+/* Make it, once a request.  NULL: no memory. */
+struct postern_request *postern_request_new(ngx_http_request_t *r);
 ngx_int_t postern_post_read_handler(ngx_http_request_t *r);
 /* Send an answer of our own: what a content handler returns.  `body` stays until the end. */
 ngx_int_t postern_send(ngx_http_request_t *r, ngx_uint_t status, const char *type,
@@ -247,7 +249,7 @@ ngx_int_t postern_redirect(ngx_http_request_t *r, struct postern_request *pr,
 /* Once, after the configuration: puts HSTS on answers. */
 void postern_redirect_install(void);
 
-/* ---- counters and variables ---- */
+/* ---- counters (ngx_http_postern_status.c), variables (ngx_http_postern_variables.c) ---- */
 
 ngx_int_t postern_status_handler(ngx_http_request_t *r);
 ngx_int_t postern_add_variables(ngx_conf_t *cf);
