@@ -48,6 +48,7 @@ def nodes():
     client.dns = [("127.0.0.1", ports[0]), ("127.0.0.1", ports[3]), ("::1", ports[1])]
     client.recursor = ports[4]
     yield client
+    stack.stop("posternd2")
     stack.down()
     shutil.rmtree(stack.dir, ignore_errors=True)
 
