@@ -2,6 +2,7 @@
 
 import base64
 import json
+import resource
 import socket
 import threading
 import time
@@ -265,6 +266,33 @@ def test_a_body_that_trickles_is_not_waited_for():
                 s.sendall(b"x")
                 time.sleep(0.2)
     assert time.monotonic() - began < 4
+    api.close()
+
+
+def test_a_valid_call_among_10000_idle_connections():
+    n = 10000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < n + 1000:
+        pytest.skip(f"10,000 idle connections: only {hard} open files are allowed here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, n + 1000), hard))
+    api = Api()
+    begun = [b"", b"GET /v1/health HTTP/1.1\r\nHost:", b"POST /v1/apps HTTP/1.1\r\nHost: x\r\n"
+             b"Content-Length: 10\r\n\r\n{"]
+    idle = []
+    try:
+        api.session("alice")
+        for k in range(n):
+            idle.append(socket.create_connection(("127.0.0.1", api.port), timeout=10))
+            idle[-1].sendall(begun[k % len(begun)])
+        for _ in range(3):
+            began = time.monotonic()
+            assert api.call("GET", "/v1/apps", user="alice").status == 200
+            assert time.monotonic() - began < 5
+    finally:
+        for s in idle:
+            s.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert api.call("GET", "/v1/health").status == 200
     api.close()
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from stack import ROOT, build_dir, openssl, wait_for
 
-GUIDES = ["README.md", "docs/install.md", "docs/certificates.md", "docs/ownership.md",
+GUIDES = ["README.md", "docs/install.md", "docs/certificates.md", "docs/ownership.md", "docs/bulk.md",
           "docs/delegation.md", "docs/wildcards.md", "docs/dns-providers.md"]
 OWN_NAME = "www.certs.example.com"  # what stands for www.example.com in the guide to certificates
 
