@@ -423,6 +423,10 @@ int pst_domains_patch(struct pst_req *req, struct pst_tx *tx, struct pst_answer 
                                   "cannot be changed: remove the domain and add the other");
     if (c.domain.wildcard && c.body.canonical)
         return pst_answer_invalid(ans, "canonical", "a wildcard domain cannot be canonical");
+    if (pst_streq(c.app.name, PST_PLATFORM_APP) && (c.body.tlscert || c.body.tlskey))
+        return pst_answer_invalid(ans, "tlscert",
+                                  "the platform's own certificate is given in platform.cert_file "
+                                  "and platform.key_file");
     rc = judge_upload(&c, c.domain.id, err);
     return rc == PST_OK ? write_and_answer(&c, patch_tx, 200, err) : rc;
 }

@@ -11,6 +11,7 @@ import pytest
 from client import Client, Failed
 from stack import StackError, openssl, wait_for
 from test_dns_command import Fake
+from test_permanent_record import NEW
 
 OWN = "_platform"
 TOKEN = "ds-token-secret"
@@ -221,6 +222,15 @@ def test_tenants_never_see_it(by_hand):
     assert OWN in by_hand.cli("apps")
 
 
+def test_an_upload_belongs_into_the_settings(by_hand, tmp_path):
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-keyout", tmp_path / "k", "-out", tmp_path / "c", "-subj", "/CN=x", "-addext",
+            f"subjectAltName=DNS:{wildcard(by_hand)}")
+    with pytest.raises(Failed, match="platform.cert_file"):
+        by_hand.cli("domains-ssl", "--cert", tmp_path / "c", "--key", tmp_path / "k",
+                    wildcard(by_hand), app=OWN)
+
+
 def test_what_was_removed_by_hand_is_made_again(by_hand):
     before = by_hand.explain(OWN, wildcard(by_hand))["domain"]["id"]
     by_hand.cli("domains-remove", wildcard(by_hand), app=OWN)
@@ -279,3 +289,23 @@ def test_a_bad_file_is_told_and_changes_nothing(by_hand, text, mode, said):
     file.chmod(0o600)
     by_hand.stack.kill("posternd", signal.SIGHUP)
     wait_for("the other", lambda: by_hand.cli("env", app=OWN).strip() == "OTHER=1")
+
+
+@pytest.mark.skipif(not NEW, reason="Pebble 2.4 has no dns-persist-01")
+def test_a_permanent_record_is_made_once(make_system):
+    """Renewals need nobody and no change in the DNS."""
+    system = make_system(pebble_conf={"validity": 20}, set_={"platform.acme": "true"})
+    for app in ("one", "two"):
+        system.app(app)
+    hand_record(system)  # the order is there, so the CA's offer is known
+
+    options = system.explain(OWN, wildcard(system))["domain"]["acme_options"]
+    record = next(w["record"] for w in options if w["kind"] == "dns-persist-01")
+    assert record["name"] == f"_validation-persist.{wildcard(system)[2:]}"
+    system.stack.dns("set-txt", host=record["name"] + ".", value=record["value"])
+    system.wait_word(OWN, wildcard(system), "In use", 60)
+    first = wait_for("the ACME certificate", lambda: served_by(system, "Pebble"))
+    wait_for("its renewal", lambda: served_by(system, "Pebble") != first, 60)
+    assert system.https(names(system)[0])[0] == 200
+    domain = system.explain(OWN, wildcard(system))["domain"]
+    assert [w["kind"] for w in domain["acme_options"] if w["in_use"]] == ["dns-persist-01"]
