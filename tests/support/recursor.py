@@ -20,7 +20,8 @@ class Recursor:
         ours = " ".join(f"{a} port {p};" for a, p in servers)
         (self.dir / "named.conf").write_text(f"""
 options {{ directory "{self.dir}"; pid-file none; session-keyfile none; listen-on-v6 {{ none; }};
-  listen-on port {port} {{ 127.0.0.1; }}; recursion yes; dnssec-validation no; max-ncache-ttl 1;
+  listen-on port {port} {{ 127.0.0.1; }}; recursion yes; dnssec-validation no;
+  max-ncache-ttl 1; servfail-ttl 0;
   qname-minimization off; forward only; forwarders {{ {host} port {outside_port}; }}; }};
 controls {{ }};
 zone "{zone}" {{ type forward; forward only; forwarders {{ {ours} }}; }};
