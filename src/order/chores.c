@@ -150,6 +150,7 @@ static int run_remove(struct pst_order *o, struct pst_err *err)
                     pst_kv_s("provider", r->provider), pst_kv_i("tries", r->tries));
     }
     rc = pst_store_write(o->env->o.store, removed_tx, &m, NULL, err);
+    pst_order_crash_point_named("removing", "saved");
     return rc == PST_CONFLICT ? PST_OK : rc;
 }
 

@@ -354,6 +354,10 @@ int pst_chore_next_due(struct pst_tx *tx, int64_t *ret_at_ms, struct pst_err *er
 
 /* ---- steps_dns.c ---- */
 
+/* Has the certificate's rest fallen to 14, 7, 3 days or one since a person was told of the record?
+ * told_s: what was left then; 0: nothing, so that nothing is lost either. */
+bool pst_order_remind(int64_t left_s, int64_t told_s);
+
 /* The answer in the DNS is needed no more, however the order came to that. */
 int pst_order_drop_record(struct pst_tx *tx, struct pst_order *o, struct pst_err *err);
 

@@ -228,9 +228,151 @@ static void every_state_has_a_name_a_text_and_a_way_out(void **state)
     assert_null(pst_order_state_text("no such state"));
 }
 
+/* ---- wildcards ---- */
+
+static void the_best_way_is_taken(void **state)
+{
+    static const struct {
+        struct pst_way_facts facts;
+        enum pst_way way;
+        const char *method, *challenge;
+    } rows[] = {
+        {{false, false, false}, PST_WAY_MANUAL, "dns-01:manual", "dns-01"},
+        {{false, false, true}, PST_WAY_PROVIDER, "dns-01:provider", "dns-01"},
+        {{false, true, true}, PST_WAY_DELEGATION, "dns-01:delegation", "dns-01"},
+        {{false, true, false}, PST_WAY_DELEGATION, "dns-01:delegation", "dns-01"},
+        {{true, true, true}, PST_WAY_PERSIST, "dns-persist-01", "dns-persist-01"},
+        {{true, false, false}, PST_WAY_PERSIST, "dns-persist-01", "dns-persist-01"},
+    };
+    for (size_t i = 0; i < PST_ARRAY_N(rows); i++) {
+        enum pst_way way = pst_way_choose(&rows[i].facts);
+        assert_int_equal(way, rows[i].way);
+        assert_string_equal(pst_way_name(way), rows[i].method);
+        assert_string_equal(pst_way_challenge(way), rows[i].challenge);
+    }
+}
+
+static struct pst_order_decision of_dns(int rc, enum pst_retry retry, int64_t at,
+                                        const char *problem, bool blamed)
+{
+    struct pst_err e = {.rc = rc, .retry = retry, .retry_at = at};
+    struct pst_acme_problem none = {0};
+    struct pst_order_fault f = {.err = &e,
+                                .problem = &none,
+                                .state = PST_ORDER_RECORDING,
+                                .has_order = true,
+                                .blamed = blamed,
+                                .dns = true,
+                                .now = 1000};
+    pst_str_copy(e.problem, sizeof e.problem, problem);
+    return pst_order_decide(&f);
+}
+
+/* Nothing that a host of the DNS says counts as a failed attempt at the CA. */
+static void faults_of_the_dns_never_count(void **state)
+{
+    static const struct {
+        int rc;
+        enum pst_retry retry;
+        int64_t at;
+        const char *problem;
+        bool blamed;
+        enum pst_order_action action;
+        int64_t delay_s;
+        const char *shown;
+    } rows[] = {
+        {PST_ENET, PST_RETRY_BACKOFF, 0, "", false, PST_ACTION_REPEAT, 1, "dns.host"},
+        {PST_EREMOTE, PST_RETRY_BACKOFF, 0, "503", false, PST_ACTION_REPEAT, 1, "dns.host"},
+        {PST_EREMOTE, PST_RETRY_AT, 1090, "429", false, PST_ACTION_REPEAT, 90, "dns.host"},
+        {PST_EREMOTE, PST_RETRY_AT, 1000 + 9 * DAY, "429", false, PST_ACTION_REPEAT, DAY,
+         "dns.host"},
+        {PST_EREMOTE, PST_RETRY_NEVER, 0, "9109", true, PST_ACTION_ASK, 600, "dns.variables"},
+        {PST_REFUSED, PST_RETRY_NEVER, 0, "variables", false, PST_ACTION_ASK, 600, "dns.variables"},
+        {PST_REFUSED, PST_RETRY_NEVER, 0, "provider", false, PST_ACTION_ASK, 600, "dns.provider"},
+        {PST_EREMOTE, PST_RETRY_NEVER, 0, "zone", false, PST_ACTION_ASK, 600, "dns.zone"},
+        {PST_EREMOTE, PST_RETRY_NEVER, 0, "gate", false, PST_ACTION_ASK, 600, "dns.gate"},
+        {PST_EREMOTE, PST_RETRY_NEVER, 0, "teapot", false, PST_ACTION_ASK, 600, "dns.refused"},
+        {PST_EDB, PST_RETRY_BACKOFF, 0, "", false, PST_ACTION_REPEAT, 1, NULL},
+        {PST_ECONFIG, PST_RETRY_NEVER, 0, "", false, PST_ACTION_REPEAT, 1, NULL},
+        {PST_EINTERNAL, PST_RETRY_NEVER, 0, "", false, PST_ACTION_REPEAT, 1, NULL},
+    };
+    for (size_t i = 0; i < PST_ARRAY_N(rows); i++) {
+        struct pst_order_decision d =
+            of_dns(rows[i].rc, rows[i].retry, rows[i].at, rows[i].problem, rows[i].blamed);
+        assert_int_equal(d.action, rows[i].action);
+        assert_int_equal(d.delay_ms, rows[i].delay_s * 1000);
+        assert_true(pst_streq(d.problem, rows[i].shown));
+    }
+}
+
+static void a_person_is_reminded_four_times(void **state)
+{
+    int64_t told = 30 * DAY;
+    int64_t at[8];
+    size_t n = 0;
+
+    for (int64_t left = 30 * DAY; left > 0; left -= HOUR) {
+        if (!pst_order_remind(left, told))
+            continue;
+        assert_true(n < PST_ARRAY_N(at));
+        at[n++] = left;
+        told = left;
+    }
+    assert_int_equal(n, 4);
+    assert_int_equal(at[0], 14 * DAY);
+    assert_int_equal(at[1], 7 * DAY);
+    assert_int_equal(at[2], 3 * DAY);
+    assert_int_equal(at[3], DAY);
+    /* Told with five days left: not again for those before. */
+    assert_false(pst_order_remind(5 * DAY - HOUR, 5 * DAY));
+    assert_true(pst_order_remind(2 * DAY, 5 * DAY));
+    /* Without a certificate there is nothing to lose. */
+    assert_false(pst_order_remind(0, 0));
+}
+
+/* A wildcard's own steps run where no worker of the CA waits for them. */
+static void what_asks_tenants_runs_in_its_own_lane(void **state)
+{
+    static const enum pst_order_state dns[] = {PST_ORDER_SURVEYING, PST_ORDER_CHOOSING,
+                                               PST_ORDER_RECORDING, PST_ORDER_CONFIRMING,
+                                               PST_ORDER_AWAITING,  PST_ORDER_PROPAGATING};
+    unsigned found = 0;
+
+    for (size_t i = 0; i < PST_ARRAY_N(dns); i++) {
+        assert_int_equal(pst_order_lane(dns[i]), PST_LANE_DNS);
+        assert_false(pst_order_may_go(dns[i], PST_ORDER_VALIDATING));
+    }
+    for (enum pst_order_state s = 0; s < PST_ORDER_STATE__COUNT; s++)
+        found += pst_order_lane(s) == PST_LANE_DNS;
+    assert_int_equal(found, PST_ARRAY_N(dns));
+    /* The CA is told only by who has seen the record, or by who has found it permanent. */
+    assert_false(pst_order_may_go(PST_ORDER_RECORDING, PST_ORDER_ANSWERING));
+    assert_false(pst_order_may_go(PST_ORDER_CONFIRMING, PST_ORDER_ANSWERING));
+    assert_true(pst_order_may_go(PST_ORDER_AWAITING, PST_ORDER_CHOOSING));
+}
+
+static void an_older_order_has_no_data_of_wildcards(void **state)
+{
+    static const char old[] =
+        "{\"authz_url\":\"\",\"challenge_url\":\"\",\"finalize_url\":\"\","
+        "\"certificate_url\":\"\",\"token\":\"t\",\"expires_at\":7,\"polls\":0,\"faults\":0,"
+        "\"restarts\":0,\"barrier_rev\":0,\"barrier_at_ms\":0}";
+    struct order_data d;
+    struct pst_err err;
+
+    assert_int_equal(pst_order_data_read(&d, old, strlen(old), &err), PST_OK);
+    assert_int_equal(d.expires_at, 7);
+    assert_string_equal(d.value, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_best_way_is_taken),
+        cmocka_unit_test(faults_of_the_dns_never_count),
+        cmocka_unit_test(a_person_is_reminded_four_times),
+        cmocka_unit_test(what_asks_tenants_runs_in_its_own_lane),
+        cmocka_unit_test(an_older_order_has_no_data_of_wildcards),
         cmocka_unit_test(backoff_doubles_from_one_minute_to_a_day),
         cmocka_unit_test(a_huge_number_of_failures_stays_at_the_cap),
         cmocka_unit_test(renewal_follows_the_lifetime),

@@ -453,8 +453,7 @@ int pst_step_propagating(struct pst_order *o, struct pst_step *ret, struct pst_e
 
 /* ---- awaiting ---- */
 
-/* Has the certificate's rest fallen below one of these since the person was told? */
-static bool remind(int64_t left_s, int64_t told_s)
+bool pst_order_remind(int64_t left_s, int64_t told_s)
 {
     static const int64_t days[] = {14, 7, 3, 1};
 
@@ -539,7 +538,7 @@ int pst_step_awaiting(struct pst_order *o, struct pst_step *ret, struct pst_err 
     }
     if (rc != PST_NOTYET)
         return rc;
-    o->remind = remind(o->survey->left_s, o->data.told_s);
+    o->remind = pst_order_remind(o->survey->left_s, o->data.told_s);
     if (o->remind)
         o->data.told_s = o->survey->left_s;
     ret->run_at_ms = pst_order_now_ms(o) + o->env->o.look_ms;
