@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "schemas.h"
+
 #define TEXT     "{\"type\":\"string\"}"
 #define FLAG     "{\"type\":\"boolean\"}"
 #define OBJ(all) "{\"type\":\"object\",\"properties\":{" all "}}"
@@ -22,6 +24,17 @@
     "\"value\":{\"type\":\"string\",\"maxLength\":8192}"
 #define SETTINGS "\"force_https\":" FLAG ",\"sticky_session\":" FLAG ",\"router_logs\":" FLAG
 #define V1_APP   "/v1/apps/:app"
+#define TEXTS    "{\"type\":\"array\",\"items\":" TEXT "}"
+#define UPSTREAM                                                                                   \
+    "\"address\":" TEXT                                                                            \
+    ",\"weight\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":100},\"drain\":" FLAG
+#define CERTIFICATE  ROOTED("certificate", "\"tlscert\":" TEXT ",\"tlskey\":" TEXT ",\"name\":" TEXT)
+#define WEBHOOK      "\"url\":" TEXT ",\"events\":" TEXTS ",\"active\":" FLAG
+#define REF(name)    "{\"$ref\":\"#/components/schemas/" name "\"}"
+#define ANY_OF(list) "{\"anyOf\":[" list "]}"
+#define RESPONSE(name, schema)                                                                     \
+    "\"" name "\":{\"description\":\"Why it was not done.\",\"content\":{\"application/json\":{"   \
+    "\"schema\":" schema "}}}"
 
 static const struct detail {
     enum pst_method method;
@@ -88,7 +101,30 @@ static const struct detail {
     {PST_GET, "/v1/platform", 0, "platform", NULL},
     {PST_GET, "/v1/edges", 0, "edges", NULL},
     {PST_POST, "/v1/edges/enrol-tokens", 0, "enrol_token", OBJ("\"region\":" TEXT)},
-    {PST_POST, "/v1/certificates/check", 200, NULL, NULL},
+    {PST_POST, "/v1/certificates/check", 200, "report", CERTIFICATE},
+    {PST_GET, V1_APP "/upstreams", 0, "upstreams", NULL},
+    {PST_PUT, V1_APP "/upstreams", 0, "upstreams",
+     "{\"type\":\"object\",\"required\":[\"upstreams\"],\"properties\":{\"upstreams\":{\"type\":"
+     "\"array\",\"maxItems\":64,\"items\":" OBJ(UPSTREAM) "}}}"},
+    {PST_PATCH, V1_APP "/upstreams/:id", 0, "upstream", ROOTED("upstream", UPSTREAM)},
+    {PST_GET, V1_APP "/domains/:id/explain", 0, "explain", NULL},
+    {PST_GET, V1_APP "/domains/:id/csr", 0, "csrs", NULL},
+    {PST_POST, V1_APP "/domains/:id/csr", 0, "csr", NULL},
+    {PST_GET, V1_APP "/domains/:id/events", 0, "events", NULL},
+    {PST_GET, V1_APP "/events", 0, "events", NULL},
+    {PST_GET, "/v1/events", 0, "events", NULL},
+    {PST_GET, "/v1/cas", 0, "cas", NULL},
+    {PST_GET, "/v1/cas/:id", 0, "ca", NULL},
+    {PST_GET, "/v1/users/:user", 0, "user", NULL},
+    {PST_PATCH, "/v1/users/:user", 0, "user",
+     ROOTED("user", "\"email\":" TEXT ",\"fullname\":" TEXT)},
+    {PST_GET, "/v1/users/:user/tokens", 0, "tokens", NULL},
+    {PST_POST, "/v1/users/:user/tokens", 0, "token",
+     ROOTED("token", "\"name\":" TEXT ",\"read_only\":" FLAG)},
+    {PST_GET, "/v1/webhooks", 0, "webhooks", NULL},
+    {PST_POST, "/v1/webhooks", 0, "webhook", ROOTED("webhook", WEBHOOK)},
+    {PST_GET, "/v1/webhooks/:id", 0, "webhook", NULL},
+    {PST_PATCH, "/v1/webhooks/:id", 0, "webhook", ROOTED("webhook", WEBHOOK)},
     {PST_PUT, "/v2/certificates/new", 201, NULL, NULL},
     {PST_POST, "/v1/webhooks/:id/ping", 202, NULL, NULL},
 };
@@ -144,6 +180,31 @@ static void add_body(const struct pst_route *r, const struct detail *d, struct p
                    d && d->body ? d->body : "{}");
 }
 
+static void add_root(const char *root, struct pst_buf *to)
+{
+    pst_buf_str(to, ",\"content\":{\"application/json\":{\"schema\":");
+    pst_schema_of_root(root, to);
+    pst_buf_str(to, "}}");
+}
+
+/* Why something was not done: each status has its shape; /v2 has one for all. */
+static const struct refusal {
+    const char *status, *name;
+} refusals[] = {
+    {"400", "Error"}, {"401", "Error"},   {"403", "Error"}, {"404", "Absent"},  {"409", "Error"},
+    {"413", "Error"}, {"422", "Invalid"}, {"429", "Error"}, {"4XX", "Refused"}, {"503", "Refused"},
+};
+
+static void add_refusals(const struct pst_route *r, struct pst_buf *to)
+{
+    bool v2 = pst_str_starts(r->pattern, "/v2/");
+    bool ready = pst_streq(r->pattern, "/v1/ready"); /* its 503 is an answer like its 200 */
+
+    for (size_t i = 0; i < PST_ARRAY_N(refusals) - ready; i++)
+        pst_buf_printf(to, ",\"%s\":{\"$ref\":\"#/components/responses/%s\"}", refusals[i].status,
+                       v2 ? "Message" : refusals[i].name);
+}
+
 static void add_answers(const struct pst_route *r, const struct detail *d, struct pst_buf *to)
 {
     int status = d && d->status ? d->status : usual_status(r->method);
@@ -152,16 +213,18 @@ static void add_answers(const struct pst_route *r, const struct detail *d, struc
     if (r->need == PST_NEED_METRICS)
         pst_buf_str(to, ",\"content\":{\"text/plain\":{\"schema\":{\"type\":\"string\"}}}");
     if (d && d->root)
-        pst_buf_printf(to,
-                       ",\"content\":{\"application/json\":{\"schema\":{\"type\":\"object\","
-                       "\"required\":[\"%s\"]}}}",
-                       d->root);
+        add_root(d->root, to);
     pst_buf_char(to, '}');
     /* What was there already and was overwritten; /v2 says so when it has removed something. */
     if (status == 201 || status == 204)
         pst_buf_str(to, ",\"200\":{\"description\":\"It was there.\"}");
-    pst_buf_str(to, ",\"4XX\":{\"$ref\":\"#/components/responses/Refused\"},"
-                    "\"503\":{\"$ref\":\"#/components/responses/Refused\"}}");
+    add_refusals(r, to);
+    if (pst_streq(r->pattern, "/v1/ready")) {
+        pst_buf_str(to, ",\"503\":{\"description\":\"No edge is live.\"");
+        add_root("status", to);
+        pst_buf_char(to, '}');
+    }
+    pst_buf_char(to, '}');
 }
 
 /* Methods are written in lower case there. */
@@ -251,9 +314,22 @@ int pst_openapi_get(struct pst_req *req, struct pst_tx *tx, struct pst_answer *a
         comma = ",";
     }
     pst_buf_str(
-        to, "},\"components\":{\"securitySchemes\":{\"bearer\":{\"type\":\"http\","
-            "\"scheme\":\"bearer\",\"description\":\"A session token, or an API token itself.\"}},"
-            "\"responses\":{\"Refused\":{\"description\":\"Why it was not done.\",\"content\":{"
-            "\"application/json\":{\"schema\":{\"type\":\"object\"}}}}}}}");
+        to,
+        "},\"components\":{\"securitySchemes\":{\"bearer\":{\"type\":\"http\","
+        "\"scheme\":\"bearer\",\"description\":\"A session token, or an API token itself.\"}},"
+        "\"responses\":{" RESPONSE("Error", REF("Error")) "," RESPONSE("Invalid", REF("Invalid")) "," RESPONSE(
+            "Absent",
+            ANY_OF(REF("Absent") "," REF(
+                "Error"))) "," RESPONSE("Message",
+                                        ANY_OF(REF("Message") "," REF(
+                                            "Error"))) "," RESPONSE("Refused",
+                                                                    ANY_OF(
+                                                                        REF("Error") "," REF("Absen"
+                                                                                             "t") "," REF(
+                                                                            "Invalid"))) "},"
+                                                                                         "\"schemas"
+                                                                                         "\":{");
+    pst_schemas_add(to);
+    pst_buf_str(to, "}}}");
     return pst_buf_check(to, "the description", err);
 }

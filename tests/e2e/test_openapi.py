@@ -1,5 +1,6 @@
 """/openapi.json describes what there is, and what comes back is what it describes."""
 
+import base64
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import pytest
 
 from api_testd import Api
 from stack import ROOT, build_dir
+from test_api_edge import changes, enrol, snapshot
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -90,6 +92,126 @@ def test_what_comes_back_is_described(api, doc, who, body):
         assert all(member in answer.json for member in root), (method, path, answer)
 
 
+# ---- what the objects look like ----
+
+TYPES = {"string": str, "integer": int, "boolean": bool, "object": dict, "array": list,
+         "null": type(None)}
+
+
+def problems(doc, schema, value, where="answer"):
+    """Where a value is not what a schema says, and members that no schema names."""
+    if "$ref" in schema:
+        return problems(doc, doc["components"]["schemas"][schema["$ref"].split("/")[-1]], value,
+                        where)
+    if "anyOf" in schema:
+        tries = [problems(doc, s, value, where) for s in schema["anyOf"]]
+        return [] if [] in tries else tries[0]
+    types = schema.get("type", [])
+    types = types if isinstance(types, list) else [types]
+    if types and not any(type(value) is TYPES[t] for t in types):
+        return [f"{where}: {value!r} is no {types}"]
+    found = []
+    if schema.get("format") == "date-time" and value is not None and \
+            not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", value):
+        found.append(f"{where}: {value!r} is no time")
+    if isinstance(value, dict):
+        found += [f"{where}.{m}: missing" for m in schema.get("required", []) if m not in value]
+        known = schema.get("properties")
+        for name, member in value.items():
+            if known and name in known:
+                found += problems(doc, known[name], member, f"{where}.{name}")
+    for i, one in enumerate(value if isinstance(value, list) else []):
+        found += problems(doc, schema.get("items", {}), one, f"{where}[{i}]")
+    return found
+
+
+def test_the_validator_sees_problems(doc):
+    good = {"id": "x", "name": "A", "value": "b"}
+    schema = {"$ref": "#/components/schemas/Variable"}
+    assert problems(doc, schema, good) == []
+    for bad in ({**good, "value": 1}, {**good, "value": None}, {"id": "x", "name": "A"}, [], "x"):
+        assert problems(doc, schema, bad)
+
+
+@pytest.fixture(scope="module")
+def filled():
+    """A platform that has one of everything."""
+    api = Api("names.any_tld=true", "platform.domain=platform.example",
+              "upstream.allow=10.20.0.0/16")
+
+    def make(path, body, method="POST"):
+        answer = api.call(method, path, body, user="olga")
+        assert answer.status in (200, 201), answer
+        return answer.json
+
+    app = make("/v1/apps", {"app": {"name": "filled"}})["app"]["id"]
+    base = f"/v1/apps/{app}"
+    make(f"{base}/domains", {"domain": {"name": "*.filled.example"}})
+    domain = make(f"{base}/domains", {"domain": {"name": "www.filled.example"}})["domain"]["id"]
+    api.do("cert", id=domain, to_s=10 ** 6, seen=True)
+    api.do("order", id=domain, state="validating")
+    make(f"{base}/variables", {"variables": [{"name": "A", "value": "b"}]}, "PUT")
+    make(f"{base}/upstreams", {"upstreams": [{"address": "10.20.0.1:80", "drain": True}]}, "PUT")
+    csr = make(f"{base}/domains/{domain}/csr", {"csr": {}})["csr"]["id"]
+    hook = make("/v1/webhooks", {"webhook": {"url": "https://hooks.example/x"}})["webhook"]["id"]
+    token = make("/v1/edges/enrol-tokens", {})["enrol_token"]["token"]
+    key = base64.b64encode(bytes([9] + [0] * 31)).decode()
+    make("/edge/v1/enrol", {"token": token, "name": "e1", "public_key": key})
+    api.call("POST", f"{base}/domains/{domain}/retry", user="olga")
+    api.do("seal")
+    ca = api.call("GET", "/v1/cas", user="olga").json["cas"][0]["id"]
+    yield api, {"app": app, "user": "alice", "csr": csr}, {
+        "/v1/apps/{app}/domains/{id}": domain, "/v1/webhooks/{id}": hook, "/v1/cas/{id}": ca}
+    api.close()
+
+
+def test_answers_are_what_the_schemas_say(doc, filled):
+    api, words, ids = filled
+    seen = set()
+    for method, path, op in operations(doc):
+        content = op["responses"].get("200", {}).get("content", {}).get("application/json")
+        if method != "get" or not content or path.startswith("/edge/"):
+            continue
+        real = path
+        for prefix, value in ids.items():
+            if real.startswith(prefix):
+                real = real.replace("{id}", value, 1)
+        for word, value in words.items():
+            real = real.replace("{%s}" % word, value)
+        answer = api.call("GET", real, user="olga")
+        if answer.status == 200:
+            assert problems(doc, content["schema"], answer.json, real) == []
+            seen |= set(re.findall(r'schemas/(\w+)', json.dumps(content["schema"])))
+    made = {"Operation": ("POST", f"/v1/apps/{words['app']}/restart", None),
+            "Report": ("POST", "/v1/certificates/check", {"certificate": {"tlscert": "x"}}),
+            "EnrolToken": ("POST", "/v1/edges/enrol-tokens", {})}
+    for name, (method, path, body) in made.items():
+        answer = api.call(method, path, body, user="olga")
+        if name == "Operation":
+            answer = api.call("GET", answer.headers["Location"].split(str(api.port))[1],
+                              user="olga")
+        root, value = next(iter(answer.json.items()))
+        assert problems(doc, {"$ref": f"#/components/schemas/{name}"}, value, root) == []
+        seen.add(name)
+    inner = {"Owner", "Limit", "Profile", "Finding", "Token", "Error", "Absent", "Invalid",
+             "Message"}
+    assert set(doc["components"]["schemas"]) - seen <= inner
+
+
+@pytest.mark.parametrize("status, method, path, body", [
+    (400, "POST", "/v1/apps", "{"), (401, "GET", "/v1/apps", None), (403, "GET", "/v1/cas", None),
+    (404, "GET", "/v1/apps/nobody", None), (404, "GET", "/v1/nothing", None),
+    (422, "POST", "/v1/apps", "{}"), (400, "PUT", "/v2/self/applications/x/env/A", "{"),
+    (401, "GET", "/v2/self", None), (404, "GET", "/v2/self/applications/x", None)])
+def test_refusals_are_what_the_schemas_say(api, doc, status, method, path, body):
+    answer = api.call(method, path, raw_body=body, user=None if status == 401 else "alice")
+    assert answer.status == status
+    names = {"400": "Error", "401": "Error", "403": "Error", "404": "Absent", "422": "Invalid"}
+    name = "Message" if path.startswith("/v2") else names[str(status)]
+    schema = doc["components"]["responses"][name]["content"]["application/json"]["schema"]
+    assert problems(doc, schema, answer.json) == []
+
+
 def schemathesis():
     """In a folder of its own, from PyPI; None where that cannot be reached."""
     venv = ROOT / "build" / "schemathesis"
@@ -109,21 +231,36 @@ def schemathesis():
     return binary
 
 
-def test_schemathesis(api, tmp_path):
+@pytest.fixture(scope="module")
+def ready():
+    """With an edge that counts as live for the whole run."""
+    api = Api("names.any_tld=true", "edge.live_timeout=1h")
+    edge = enrol(api)
+    cursor, _ = snapshot(api, edge["token"])
+    changes(api, edge["token"], cursor)
+    assert api.call("GET", "/v1/ready").status == 200
+    yield api
+    api.close()
+
+
+@pytest.mark.parametrize("user", ["alice", "olga"])
+def test_schemathesis(ready, tmp_path, user):
+    """A tenant's and an operator's token; POSTERN_EXAMPLES=100 for a long run."""
     binary = schemathesis()
     if not binary:
         pytest.skip("schemathesis cannot be installed: PyPI is not reachable")
-    document = api.call("GET", "/openapi.json").json
-    document["paths"] = {p: i for p, i in document["paths"].items() if not p.startswith("/edge/") and p not in ("/v1/ready", "/metrics",
-                                                                  "/v2/certificates/new")}
+    document = ready.call("GET", "/openapi.json").json
+    # Edges have their own tokens.
+    document["paths"] = {p: i for p, i in document["paths"].items() if not p.startswith("/edge/")}
     file = Path(tmp_path) / "openapi.json"
     file.write_text(json.dumps(document))
+    examples = os.environ.get("POSTERN_EXAMPLES", "5")
     done = subprocess.run(
-        [binary, "run", str(file), "--url", api.url, "-H",
-         f"Authorization: Bearer {api.session('alice')}", "--max-examples", "5", "--seed", "1",
+        [binary, "run", str(file), "--url", ready.url, "-H",
+         f"Authorization: Bearer {ready.session(user)}", "--max-examples", examples, "--seed", "1",
          "--phases", "fuzzing", "--checks",
          "not_a_server_error,status_code_conformance,content_type_conformance,"
          "response_schema_conformance", "--exclude-deprecated"],
-        capture_output=True, text=True, timeout=170, cwd=tmp_path,
+        capture_output=True, text=True, timeout=170 + 30 * int(examples), cwd=tmp_path,
         env={**os.environ, "NO_COLOR": "1"})
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
