@@ -28,13 +28,8 @@
 #define UPSTREAM                                                                                   \
     "\"address\":" TEXT                                                                            \
     ",\"weight\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":100},\"drain\":" FLAG
-#define CERTIFICATE  ROOTED("certificate", "\"tlscert\":" TEXT ",\"tlskey\":" TEXT ",\"name\":" TEXT)
-#define WEBHOOK      "\"url\":" TEXT ",\"events\":" TEXTS ",\"active\":" FLAG
-#define REF(name)    "{\"$ref\":\"#/components/schemas/" name "\"}"
-#define ANY_OF(list) "{\"anyOf\":[" list "]}"
-#define RESPONSE(name, schema)                                                                     \
-    "\"" name "\":{\"description\":\"Why it was not done.\",\"content\":{\"application/json\":{"   \
-    "\"schema\":" schema "}}}"
+#define CERTIFICATE ROOTED("certificate", "\"tlscert\":" TEXT ",\"tlskey\":" TEXT ",\"name\":" TEXT)
+#define WEBHOOK     "\"url\":" TEXT ",\"events\":" TEXTS ",\"active\":" FLAG
 
 static const struct detail {
     enum pst_method method;
@@ -289,6 +284,31 @@ static bool seen_before(size_t i)
     return false;
 }
 
+/* The bodies that a refusal may have. */
+static void add_shapes(struct pst_buf *to)
+{
+    static const struct {
+        const char *name, *of[3];
+    } shapes[] = {
+        {"Error", {"Error"}},
+        {"Invalid", {"Invalid"}},
+        {"Absent", {"Absent", "Error"}},
+        {"Message", {"Message", "Error"}},
+        {"Refused", {"Error", "Absent", "Invalid"}},
+    };
+
+    for (size_t i = 0; i < PST_ARRAY_N(shapes); i++) {
+        pst_buf_printf(to,
+                       "%s\"%s\":{\"description\":\"Why it was not done.\",\"content\":{"
+                       "\"application/json\":{\"schema\":{\"anyOf\":[",
+                       i ? "," : "", shapes[i].name);
+        for (size_t k = 0; k < PST_ARRAY_N(shapes[i].of) && shapes[i].of[k]; k++)
+            pst_buf_printf(to, "%s{\"$ref\":\"#/components/schemas/%s\"}", k ? "," : "",
+                           shapes[i].of[k]);
+        pst_buf_str(to, "]}}}}");
+    }
+}
+
 int pst_openapi_get(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
                     struct pst_err *err)
 {
@@ -313,22 +333,11 @@ int pst_openapi_get(struct pst_req *req, struct pst_tx *tx, struct pst_answer *a
         add_path(i, to);
         comma = ",";
     }
-    pst_buf_str(
-        to,
-        "},\"components\":{\"securitySchemes\":{\"bearer\":{\"type\":\"http\","
-        "\"scheme\":\"bearer\",\"description\":\"A session token, or an API token itself.\"}},"
-        "\"responses\":{" RESPONSE("Error", REF("Error")) "," RESPONSE("Invalid", REF("Invalid")) "," RESPONSE(
-            "Absent",
-            ANY_OF(REF("Absent") "," REF(
-                "Error"))) "," RESPONSE("Message",
-                                        ANY_OF(REF("Message") "," REF(
-                                            "Error"))) "," RESPONSE("Refused",
-                                                                    ANY_OF(
-                                                                        REF("Error") "," REF("Absen"
-                                                                                             "t") "," REF(
-                                                                            "Invalid"))) "},"
-                                                                                         "\"schemas"
-                                                                                         "\":{");
+    pst_buf_str(to, "},\"components\":{\"securitySchemes\":{\"bearer\":{\"type\":\"http\","
+                    "\"scheme\":\"bearer\",\"description\":\"A session token, or an API token "
+                    "itself.\"}},\"responses\":{");
+    add_shapes(to);
+    pst_buf_str(to, "},\"schemas\":{");
     pst_schemas_add(to);
     pst_buf_str(to, "}}}");
     return pst_buf_check(to, "the description", err);
