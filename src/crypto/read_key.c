@@ -1,8 +1,10 @@
 /* read_key.c - private keys as they are uploaded, in the clear or under a passphrase. */
 #include "read_internal.h"
 #include <openssl/core_names.h>
+#include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/provider.h>
+#include <stdatomic.h>
 #include <string.h>
 
 enum { KEY_MAX = 64 * 1024, RAW_RSA_MIN = 128, RAW_MAX = 16 * 1024 };
@@ -55,6 +57,46 @@ static bool is_decoded(const PKCS8_PRIV_KEY_INFO *p8)
     return false;
 }
 
+/* The library takes five times as long to make a decoder as to use it, so one is kept, for the
+ * usual kind of key.  Whoever finds it in use makes another. */
+static struct {
+    atomic_flag busy;
+    OSSL_DECODER_CTX *ctx;
+    EVP_PKEY *got; /* where it puts a key */
+} ec_decoder = {.busy = ATOMIC_FLAG_INIT};
+
+static EVP_PKEY *decode_ec(const PKCS8_PRIV_KEY_INFO *p8)
+{
+    unsigned char *der = NULL;
+    int len = i2d_PKCS8_PRIV_KEY_INFO(p8, &der);
+    const unsigned char *at = der;
+    size_t left = len > 0 ? (size_t)len : 0;
+    EVP_PKEY *pkey = NULL;
+
+    if (!ec_decoder.ctx)
+        ec_decoder.ctx = OSSL_DECODER_CTX_new_for_pkey(&ec_decoder.got, "DER", "PrivateKeyInfo",
+                                                       "EC", EVP_PKEY_KEYPAIR, NULL, NULL);
+    if (ec_decoder.ctx && left > 0 && OSSL_DECODER_from_data(ec_decoder.ctx, &at, &left) == 1)
+        pkey = ec_decoder.got;
+    ec_decoder.got = NULL;
+    OPENSSL_clear_free(der, len > 0 ? (size_t)len : 0);
+    return pkey;
+}
+
+static EVP_PKEY *decode(const PKCS8_PRIV_KEY_INFO *p8)
+{
+    const ASN1_OBJECT *oid = NULL;
+    EVP_PKEY *pkey = NULL;
+
+    if (PKCS8_pkey_get0(&oid, NULL, NULL, NULL, p8) == 1 &&
+        OBJ_obj2nid(oid) == NID_X9_62_id_ecPublicKey &&
+        !atomic_flag_test_and_set(&ec_decoder.busy)) {
+        pkey = decode_ec(p8);
+        atomic_flag_clear(&ec_decoder.busy);
+    }
+    return pkey ? pkey : EVP_PKCS82PKEY(p8);
+}
+
 int pst_key_from_pkcs8(const PKCS8_PRIV_KEY_INFO *p8, struct pst_key_handle **ret,
                        struct pst_err *err)
 {
@@ -62,7 +104,7 @@ int pst_key_from_pkcs8(const PKCS8_PRIV_KEY_INFO *p8, struct pst_key_handle **re
 
     if (!is_decoded(p8))
         return pst_read_refuse(err, "key_type", "the private key is of a type that is not read");
-    pkey = EVP_PKCS82PKEY(p8);
+    pkey = decode(p8);
     if (!pkey)
         return pst_read_refuse(err, "damaged", "the private key is damaged");
     ERR_clear_error();
