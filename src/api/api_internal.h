@@ -322,6 +322,8 @@ void pst_pool_stop(struct pst_api *api);
 void pst_pool_free(struct pst_api *api);
 /* Takes a reference when it takes the request.  False: full or stopping. */
 bool pst_pool_add(struct pst_req *req);
+/* What takes long is to come to an end. */
+bool pst_pool_stopping(struct pst_api *api);
 void pst_pool_feed_moved(struct pst_api *api);
 /* An edge has acknowledged `rev`. */
 void pst_pool_acked(struct pst_api *api, int64_t rev);

@@ -232,14 +232,21 @@ static const char *next_line(struct group *g, size_t *ret_len)
     return text;
 }
 
+/* Time to say how far it is. */
+static bool is_over(const struct group *g)
+{
+    const struct pst_api *api = g->req->api;
+
+    return pst_mono_ms(api->opts.clock) >= g->until_ms || pst_pool_stopping(g->req->api);
+}
+
 /* Fill the group.  The first line is always taken, so that every request gets on. */
 static int take_lines(struct group *g, struct pst_err *err)
 {
     int rc = PST_OK;
 
     clear_lines(g);
-    while (g->at < g->end && g->n < GROUP_MAX &&
-           (g->n == 0 || pst_mono_ms(g->req->api->opts.clock) < g->until_ms)) {
+    while (g->at < g->end && g->n < GROUP_MAX && (g->n == 0 || !is_over(g))) {
         struct line *l = &g->lines[g->n];
         size_t len;
         const char *text = next_line(g, &len);
@@ -560,12 +567,20 @@ static int apply(struct group *g, struct pst_err *err)
     if (!g->lines)
         return pst_fail_nomem(err, "lines of an import");
     rc = pst_cert_reader_open(&g->reader, err);
-    while (rc == PST_OK && g->at < g->end && g->import.state == PST_IMPORT_OPEN &&
-           pst_mono_ms(g->req->api->opts.clock) < g->until_ms) {
+    for (bool first = true; rc == PST_OK && g->at < g->end && g->import.state == PST_IMPORT_OPEN &&
+                            (first || !is_over(g));
+         first = false) {
         rc = take_lines(g, err);
         g->effects_before = g->req->effects_n;
         if (rc == PST_OK)
             rc = pst_store_write(store, apply_tx, g, NULL, err);
+        /* What was applied is told and followed up; what stood in the way of the rest comes up
+         * again with the next request. */
+        if (rc != PST_OK && !first) {
+            g->req->effects_n = g->effects_before;
+            rc = PST_OK;
+            break;
+        }
     }
     return rc == PST_OK ? pst_store_read(store, answer_tx, g, err) : rc;
 }

@@ -125,6 +125,16 @@ static void unpark(struct pst_pool *p, struct pst_req *req, int64_t now_ms)
     pthread_cond_signal(&p->work);
 }
 
+bool pst_pool_stopping(struct pst_api *api)
+{
+    struct pst_pool *p = &api->pool;
+
+    pthread_mutex_lock(&p->lock);
+    bool stopping = p->stopping;
+    pthread_mutex_unlock(&p->lock);
+    return stopping;
+}
+
 void pst_pool_feed_moved(struct pst_api *api)
 {
     struct pst_pool *p = &api->pool;

@@ -1,6 +1,7 @@
 """Import and export of many domains: what a line may be, what an import remembers, who sees it."""
 
 import json
+import threading
 
 import pytest
 
@@ -270,6 +271,57 @@ def test_an_account_has_a_few_open_imports(api):
     assert api.call("POST", f"/v1/imports/{ones[0]['id']}/cancel", user="bob").status == 200
     assert api.call("POST", f"/v1/imports/{ones[0]['id']}/finish", user="bob").status == 409
     finish(api, begin(api, "bob"), "bob")
+
+
+def test_too_many_refused_lines_stop_an_import(api):
+    one, lines = begin(api), b"x\n" * 100700
+    while one["state"] == "open":
+        one = bring(api, one, [lines[2 * one["lines"]:]], start=one["next_line"])
+    assert one["state"] == "stopped" and "100000 lines were refused" in one["reason"]
+    assert 100000 < one["refused"] == one["lines"] <= 100500
+    assert "stopped" in bring(api, one, [b"x\n"], start=one["next_line"], status=409)["error"]
+    assert api.call("POST", f"/v1/imports/{one['id']}/finish", user="alice").status == 409
+    last = ndjson(api.call("GET", f"/v1/imports/{one['id']}/refusals?after=99999", user="alice"))
+    assert last[0]["line"] == 100000 and len(last) == one["refused"] - 99999
+
+
+def test_two_requests_bring_lines_at_a_time(api):
+    app = new_app(api)
+    ones = [begin(api) for _ in range(3)]
+    api.do("block", ms=1500)
+    got = []
+
+    def send(one):
+        got.append(api.call("PUT", f"/v1/imports/{one['id']}/lines?from=1", user="alice",
+                            raw_body=text([line(app)])))
+
+    threads = [threading.Thread(target=send, args=[one]) for one in ones]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(answer.status for answer in got) == [200, 200, 503]
+    assert got[0].status == 503 and int(got[0].headers["Retry-After"]) > 0
+    for one in ones:
+        finish(api, one)
+
+
+def test_of_two_who_bring_the_same_lines_one_is_told(api):
+    app, one = new_app(api), begin(api)
+    api.do("block", ms=1000)
+    got = []
+
+    def send():
+        got.append(api.call("PUT", f"/v1/imports/{one['id']}/lines?from=1", user="alice",
+                            raw_body=text([line(app) for _ in range(10)])))
+
+    threads = [threading.Thread(target=send) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(answer.status for answer in got) == [200, 409]
+    assert finish(api, one)["added"] == 10 == len(domains(api, app))
 
 
 # ---- whose ----
