@@ -28,8 +28,8 @@ static const struct member members[] = {
 };
 /* Of wildcards; an order that an older version began has none of them. */
 static const struct member later[] = {
-    TEXT(dns_url), TEXT(persist_url), TEXT(target), TEXT(value),   TEXT(change),
-    INT(adds),     INT(shown),        INT(told_s),  INT(since_ms), INT(asked_at_ms),
+    TEXT(dns_url), TEXT(persist_url), TEXT(target),  TEXT(value),      TEXT(change),  INT(adds),
+    INT(shown),    INT(told_s),       INT(since_ms), INT(asked_at_ms), INT(may_hide),
 };
 
 static bool write_members(struct pst_json *j, const struct order_data *d, const struct member *m,

@@ -74,6 +74,7 @@ struct order_data {
     char target[PST_NAME_SIZE];     /* where the value stands, behind the CNAMEs */
     char value[64];
     char change[256];    /* what the provider has yet to confirm */
+    int64_t may_hide;    /* 1: the record may hide a wildcard record */
     int64_t adds;        /* times that the value was handed to the provider */
     int64_t shown;       /* values that a person was shown */
     int64_t since_ms;    /* when waiting for the name servers began */
@@ -324,6 +325,13 @@ void pst_order_blame(struct pst_order *o, const struct pst_dns_blame *b,
 
 /* Name without "*.". */
 const char *pst_order_base(const char *name);
+
+/* ---- hidden.c: a record that would hide a wildcard record ---- */
+
+/* Might it, by what the DNS says before the record stands? */
+int pst_order_may_hide(struct pst_order *o, bool *ret, struct pst_err *err);
+/* Does it, now that it stands?  PST_OK: no; PST_EREMOTE (problem "hidden"). */
+int pst_order_hides(struct pst_order *o, struct pst_err *err);
 
 /* ---- vars.c: the environment of an app as a provider's settings ---- */
 

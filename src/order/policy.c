@@ -140,6 +140,9 @@ static const struct {
     {"provider", "dns.provider", "The variable DNS_PROVIDER names no DNS provider that is known."},
     {"zone", "dns.zone",
      "The credentials of the DNS provider give access to no zone that holds this name."},
+    {"hidden", "dns.hidden",
+     "The record of the challenge hides the wildcard record that the names of this domain are "
+     "answered by: make one for this domain itself, too, and try again."},
     {"gate", "dns.gate",
      "The variables of the DNS provider name a host that this platform does not speak to."},
 };
@@ -163,6 +166,9 @@ static struct pst_order_decision about_dns(const struct pst_order_fault *f)
         if (pst_streq(fault, dns_faults[i].fault)) {
             d.problem = dns_faults[i].problem;
             d.user = dns_faults[i].user;
+            /* Each look takes the names away for a moment. */
+            if (pst_streq(fault, "hidden"))
+                d.delay_ms = DAY_S * 1000LL;
         }
     }
     return d;

@@ -291,6 +291,7 @@ static void faults_of_the_dns_never_count(void **state)
         {PST_REFUSED, PST_RETRY_NEVER, 0, "provider", false, PST_ACTION_ASK, 600, "dns.provider"},
         {PST_EREMOTE, PST_RETRY_NEVER, 0, "zone", false, PST_ACTION_ASK, 600, "dns.zone"},
         {PST_EREMOTE, PST_RETRY_NEVER, 0, "gate", false, PST_ACTION_ASK, 600, "dns.gate"},
+        {PST_EREMOTE, PST_RETRY_NEVER, 0, "hidden", false, PST_ACTION_ASK, DAY, "dns.hidden"},
         {PST_EREMOTE, PST_RETRY_NEVER, 0, "teapot", false, PST_ACTION_ASK, 600, "dns.refused"},
         {PST_EDB, PST_RETRY_BACKOFF, 0, "", false, PST_ACTION_REPEAT, 1, NULL},
         {PST_ECONFIG, PST_RETRY_NEVER, 0, "", false, PST_ACTION_REPEAT, 1, NULL},

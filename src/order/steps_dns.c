@@ -256,6 +256,11 @@ static int choose_provider(struct pst_order *o, struct pst_step *ret, struct pst
         o->data.asked_at_ms = pst_order_now_ms(o);
         return choose_manual(o, ret);
     }
+    bool hides;
+    int rc = pst_order_may_hide(o, &hides, err);
+    if (rc != PST_OK)
+        return rc;
+    o->data.may_hide = hides;
     o->chosen = true;
     o->data.adds = 0;
     o->data.change[0] = '\0';
@@ -439,6 +444,8 @@ static int also_unseen(struct pst_tx *tx, struct pst_order *o, struct pst_err *e
 int pst_step_propagating(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
 {
     int rc = look(o, err);
+    if (rc == PST_OK && o->data.may_hide)
+        rc = pst_order_hides(o, err);
     if (rc == PST_OK) {
         ret->next = PST_ORDER_ANSWERING;
         return PST_OK;

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from client import Client  # noqa: E402
 from stack import Stack  # noqa: E402
+from zones import Fake  # noqa: E402
 
 
 # No test calls a provider's real API by accident: nobody listens there.
@@ -96,16 +97,25 @@ def pytest_collection_finish(session):
     session.config.short_lived = None
     wanted = any(item.fspath.basename == RENEWAL for item in session.items)
     if wanted and not session.config.option.collectonly:
-        client = _make(pebble_conf={"validity": 120})
+        fake = Fake("cloudflare")
+        client = _make(pebble_conf={"validity": 120}, set_={"dns.cloudflare.base_url": fake.url})
+        fake.show(client.stack)
+        client.fake = fake
         client.point("short.renew.test")
         client.app("renew")
-        client.cli("domains-add", "short.renew.test", app="renew")
+        client.cli("env-set", "DNS_PROVIDER=cloudflare", "DNS_CLOUDFLARE_API_TOKEN=cf-token-secret",
+                   app="renew")
+        for name in ("short.renew.test", "*.renew.example.com"):
+            client.cli("domains-add", name, app="renew")
+        client.app("renew-by-hand")
+        client.cli("domains-add", "*.by-hand.test", app="renew-by-hand")
         session.config.short_lived = client
 
 
 def pytest_sessionfinish(session):
     client = getattr(session.config, "short_lived", None)
     if client:
+        client.fake.stop()
         client.stack.down()
         shutil.rmtree(client.stack.dir, ignore_errors=True)
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from stack import StackError, free_ports, wait_for
-from zones import TSIG_NAME, TSIG_SECRET, Fake, Zones, has_bind, txt
+from zones import TSIG_NAME, TSIG_SECRET, Fake, Zones, ask, has_bind, txt
 
 ZONE = "acme.platform.test"
 TOKEN = "cf-token-secret"
@@ -24,7 +24,7 @@ def up(request):
     fake = Fake("cloudflare")
     dnsd = f"127.0.0.1:{free_ports(1)[0]}"
     bind = Zones({"update.test": '_acme-challenge TXT "neighbour of ours"\nwww A 192.0.2.1',
-                  "up.two.labels.test": ""}, {ZONE: dnsd})
+                  "up.two.labels.test": "", "hide.test": "* A 192.0.2.7"}, {ZONE: dnsd})
     client = conftest._make(db=request.param, resolver=bind, set_={
         "dnsd.zone": ZONE, "dnsd.listen": dnsd, "dnsd.ns": "ns1.platform.test",
         "dns.cloudflare.base_url": fake.url, "dns.interval": "1s"})
@@ -73,11 +73,8 @@ def events(up, app, domain):
 
 
 def rows(up, sql):
-    """What the database answers."""
-    url = up.env["DB_URL"]
-    argv = (["sqlite3", url.removeprefix("sqlite:"), sql] if url.startswith("sqlite:")
-            else ["psql", "-qAt", url, "-c", sql])
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
+    """What the database answers, without what is empty."""
+    return [line for line in up.stack.sql(sql) if line]
 
 
 def nothing_left(up, records=lambda: {}):
@@ -282,6 +279,25 @@ def test_a_wildcard_cname_is_no_delegation(up):
     nothing_left(up)
 
 
+def test_a_record_that_hides_a_wildcard_record(up):
+    """`*.hide.test` answers below sub.hide.test as well, until there is a record of ours: it goes
+    at once, and the tenant is told what is missing."""
+    app, name = rfc2136(up), "*.sub.hide.test"
+    before = up.orders_at_ca()
+    up.cli("domains-add", name, app=app)
+    seen = up.wait_problem(app, name, "dns.hidden")
+    assert seen["word"] == "Action required" and seen["failures"] == 0
+    nothing_left(up, lambda: txt(up.bind.address, "_acme-challenge.sub.hide.test"))
+    assert ask(up.bind.address, "any.sub.hide.test")
+    # What looks the same from outside, but is not.
+    nsupdate(up, "update add *.sub.hide.test. 1 A 192.0.2.7",
+             "update add sub.hide.test. 1 A 192.0.2.7")
+    up.cli("domains-retry", name, app=app)
+    issued(up, app, name, "any.sub.hide.test")
+    assert up.orders_at_ca() - before == 1
+    nothing_left(up, lambda: txt(up.bind.address, "_acme-challenge.sub.hide.test"))
+
+
 def nsupdate(up, *lines):
     text = "\n".join([f"server 127.0.0.1 {up.bind.port}", *lines, "send", ""])
     subprocess.run(["nsupdate", "-y", f"hmac-sha256:{TSIG_NAME}:{TSIG_SECRET}"], input=text,
@@ -339,6 +355,68 @@ def test_switched_off_while_a_record_is_waited_for(up):
                   {"domain": {"letsencrypt_enabled": True}})
     up.stack.dns("clear-txt", host=record)
     assert challenge(up, app, name)[0] == record
+
+
+def test_the_order_of_a_shown_value_ends(up):
+    """Then there is another order and another value, and an event says so."""
+    app, name = new_app(up), "*.expire.test"
+    up.cli("domains-add", name, app=app)
+    record, value = challenge(up, app, name)
+    assert until(up, name) > time.time()
+    up.stack.stop("posternd")
+    data = rows(up, f"SELECT data FROM orders WHERE name = '{name}'")[0]
+    end = json.loads(data)["expires_at"]
+    rows(up, f"UPDATE orders SET data = replace(data, '\"expires_at\":{end}', '\"expires_at\":7') "
+         f"WHERE name = '{name}'")
+    up.stack.start("posternd")
+    up.stack.wait_api()
+    wait_for("another value", lambda: challenge(up, app, name)[1] != value)
+    record, other = challenge(up, app, name)
+    seen = up.explain(app, name)
+    assert seen["failures"] == 0 and until(up, name) > time.time()
+    assert any(e["kind"] == "domain.action-required" and other in e["text"] and
+               "another one" in e["text"] for e in seen["events"])
+    up.stack.dns("set-txt", host=record, value=other)
+    issued(up, app, name, "any.expire.test")
+
+
+def until(up, name):
+    return int(rows(up, f"SELECT acme_dns_until FROM domains WHERE ascii = '{name}'")[0])
+
+
+def test_a_slow_provider_keeps_nobody_waiting(up):
+    app, other = cloudflare(up), new_app(up)
+    up.fake.control(delay=4)
+    try:
+        for i in range(4):
+            up.cli("domains-add", f"*.slow{i}.example.com", app=app)
+        wait_for("its being asked", lambda: up.fake.state()["log"])
+        begun = time.monotonic()
+        up.add(other, f"quick-{other}.test")
+        assert time.monotonic() - begun < 15
+        leased = rows(up, "SELECT count(*) FROM orders WHERE lane = 'dns' AND ended_at_ms = 0 "
+                      "AND lease_owner <> ''")
+        assert int(leased[0]) <= 2
+    finally:
+        up.fake.control(delay=0)
+    for i in range(4):
+        issued(up, app, f"*.slow{i}.example.com", f"any.slow{i}.example.com")
+    nothing_left(up, up.fake.records)
+
+
+def test_a_value_that_cannot_be_taken_away(up):
+    """It is tried again and again, with the present variables too, and given up with an event."""
+    app, name = cloudflare(up), "*.stuck.example.com"
+    target = "_acme-challenge.stuck.example.com"
+    up.fake.control(fail={"status": 403, "times": 1000, "match": "^DELETE"})
+    up.cli("domains-add", name, app=app)
+    issued(up, app, name, "any.stuck.example.com")
+    wait_for("tries", lambda: int(rows(up, "SELECT tries FROM dns_records")[0]) > 0)
+    assert up.fake.records().get(target)
+    rows(up, "UPDATE dns_records SET created_at_ms = 1, run_at_ms = 1")
+    wait_for("the event", lambda: "dns.record-left" in events(up, app, name))
+    assert rows(up, "SELECT count(*) FROM dns_records") == ["0"]
+    up.fake.control(reset=True)
 
 
 def test_no_credential_is_in_a_log(up):

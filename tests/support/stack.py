@@ -5,12 +5,14 @@ process of its own with its log in DIR/log; what is needed to stop or restart a 
 DIR/stack.json, what users of the stack need in DIR/stack.env.
 """
 
+import contextlib
 import json
 import os
 import pwd
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -428,6 +430,15 @@ class Stack:
         """An API call as the operator; raises urllib.error.HTTPError on a refusal."""
         return self.post_json(self.env["POSTERN_URL"] + path, body,
                               {"Authorization": f"Bearer {self.bearer()}"}, method)
+
+    def sql(self, text):
+        """The lines that the database answers, columns separated by "|"."""
+        url = self.env["DB_URL"]
+        if url.startswith("sqlite:"):
+            with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:"), 10)) as db, db:
+                return ["|".join(map(str, row)) for row in db.execute(text)]
+        return subprocess.run(["psql", "-qAt", url, "-c", text], check=True, capture_output=True,
+                              text=True).stdout.splitlines()
 
     def dns(self, verb, **body):
         """The DNS server's management: add-a, clear-a, add-aaaa, set-servfail, ..."""

@@ -12,14 +12,21 @@ import urllib.request
 
 from stack import ROOT, free_ports, wait_for
 
+CNAME, TXT = 5, 16
 TSIG_NAME, TSIG_SECRET = "acme-key", "YWNtZS1kbnMwMS10ZXN0LXZlY3Rvci1zZWNyZXQtMzI="
 
 
 def txt(address, name):
     """The TXT values at a name, asked directly; None when there is no answer."""
+    found = ask(address, name, TXT)
+    return None if found is None else [strings(data) for data in found]
+
+
+def ask(address, name, kind=1):
+    """The data of a name's records of a type (A), asked directly; None: no answer."""
     host, port = address.rsplit(":", 1)
     labels = b"".join(bytes([len(part)]) + part.encode() for part in name.rstrip(".").split("."))
-    query = struct.pack(">6H", 1, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">2H", 16, 1)
+    query = struct.pack(">6H", 1, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">2H", kind, 1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.settimeout(1)
         s.sendto(query, (host, int(port)))
@@ -27,16 +34,7 @@ def txt(address, name):
             answer = s.recv(65535)
         except OSError:
             return None
-    count, at = struct.unpack(">H", answer[6:8])[0], len(query)
-    values = []
-    for _ in range(count):
-        at = skip_name(answer, at)
-        kind, _, _, size = struct.unpack(">HHIH", answer[at:at + 10])
-        data = answer[at + 10:at + 10 + size]
-        at += 10 + size
-        if kind == 16:
-            values.append(strings(data))
-    return values
+    return [data for _, of, _, _, data in records(answer)[1] if of == kind]
 
 
 def skip_name(message, at):
@@ -86,9 +84,6 @@ def dotted(name):
         parts.append(name[1:name[0] + 1].decode().lower())
         name = name[name[0] + 1:]
     return ".".join(parts)
-
-
-CNAME = 5
 
 
 class Zones:
