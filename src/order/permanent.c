@@ -29,34 +29,40 @@ int pst_permanent_load(struct pst_tx *tx, const char *account_id, const char *ac
     return pst_persist_choose(&ret->directory, &ret->challenge, account_url, thumbprint, &ret->ca);
 }
 
-static int append_value(struct pst_tx *tx, const struct pst_account *a, const char *name,
-                        struct pst_buf *ret, struct pst_err *err)
-{
-    const struct pst_persist_ask ask = {.name = name};
-    struct pst_permanent *p = pst_zalloc(1, sizeof *p);
+struct ask {
+    struct pst_order_env *env;
+    struct pst_tx *tx;
+    const char *name;
+    struct pst_buf *ret;
+    struct pst_err *err;
+};
 
+static int append_value(const struct pst_account *a, void *arg)
+{
+    const struct ask *k = arg;
+    const struct pst_persist_ask ask = {.name = k->name};
+
+    if (!a->url[0] || !pst_streq(a->directory, k->env->o.directory_url))
+        return PST_OK;
+    struct pst_permanent *p = pst_zalloc(1, sizeof *p);
     if (!p)
-        return pst_fail_nomem(err, "a permanent record");
-    int rc = pst_permanent_load(tx, a->id, a->url, a->thumbprint, p, err);
+        return pst_fail_nomem(k->err, "a permanent record");
+    int rc = pst_permanent_load(k->tx, a->id, a->url, a->thumbprint, p, k->err);
     if (rc == PST_OK)
-        rc = pst_persist_value(&p->ca, &ask, ret, err);
+        rc = pst_persist_value(&p->ca, &ask, k->ret, k->err);
     pst_free(p);
     /* What no record can hold is not offered. */
-    return rc == PST_REFUSED ? PST_NOTFOUND : rc;
+    return rc == PST_OK ? PST_DONE : rc == PST_REFUSED ? PST_NOTFOUND : rc;
 }
 
 int pst_order_persist_value(struct pst_order_env *env, struct pst_tx *tx, const char *name,
                             struct pst_buf *ret, struct pst_err *err)
 {
-    struct pst_account a = {0};
+    struct ask k = {env, tx, name, ret, err};
 
-    int rc = pst_account_by_directory(tx, env->o.directory_url, &a, err);
-    if (rc == PST_OK && a.url[0])
-        rc = append_value(tx, &a, name, ret, err);
-    else if (rc == PST_OK)
-        rc = PST_NOTFOUND;
-    pst_account_deinit(&a);
-    return rc;
+    /* Not by its directory: that would lock the account for whoever only looks at a domain. */
+    int rc = pst_account_each(tx, append_value, &k, err);
+    return rc == PST_DONE ? PST_OK : rc == PST_OK ? PST_NOTFOUND : rc;
 }
 
 /* ---- as the DNS shows it ---- */
