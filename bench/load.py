@@ -17,6 +17,7 @@ from client import Client
 from stack import Stack, build_dir
 
 APPS = 1000
+LONG = 20000
 SECONDS, ROUNDS, CONNECTIONS = 4, 3, 16
 
 SCRIPTS = {
@@ -128,11 +129,37 @@ def api(report):
                 print(f"{name:<40} {statistics.median(rates):>9.0f} /s   (min {min(rates):.0f}, "
                       f"max {max(rates):.0f}, n {len(rates)}, p99 {p99:.1f} ms)", flush=True)
                 report[f"api.{db}.{name}"] = {"per_s": rates, "p99_ms": p99}
+            report[f"api.{db}.long list"] = long_list(stack)
         finally:
             end_stack(stack)
 
 
+def long_list(stack):
+    """The list of an app with many domains, from request to the last byte."""
+    app = "/v1/apps/long-0"
+    make_apps(stack, "long", 1)
+    stack.call("PATCH", app, {"app": {"domains_max": LONG}})
+    import_lines(Client(stack), [{"app": "long-0", "name": f"l{k}.long.test",
+                                  "letsencrypt_enabled": False} for k in range(LONG)])
+    api = http.client.HTTPConnection(stack.env["POSTERN_URL"].split("//")[1])
+    times = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        api.request("GET", app + "/domains", headers={"Authorization": f"Bearer {stack.bearer()}"})
+        size = len(api.getresponse().read())
+        times.append(time.perf_counter() - begun)
+    print(f"{f'list of {LONG}, {size / 1e6:.0f} MB':<40} {statistics.median(times):>9.2f} s    "
+          f"(min {min(times):.2f}, max {max(times):.2f}, n {len(times)})", flush=True)
+    return {"s": times}
+
+
 # ---- importing ----
+
+def cpu_seconds(pid):
+    """CPU of a process and of those that it started and saw ending."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return [sum(map(int, fields[k:k + 2])) / os.sysconf("SC_CLK_TCK") for k in (11, 13)]
+
 
 def peak_mb(pid):
     text = Path(f"/proc/{pid}/status").read_text()
@@ -188,6 +215,7 @@ def run_import(report, db, n, certificates):
         posternd = pid_of(stack, "posternd")
         env = {**os.environ, "POSTERN_URL": stack.env["POSTERN_URL"],
                "POSTERN_TOKEN": stack.env["POSTERN_TOKEN"], "HOME": str(stack.dir)}
+        cpu = cpu_seconds(posternd)
         begun = time.perf_counter()
         done = subprocess.run([stack.env["POSTERN_CLI"], "domains-import", path, "--json"],
                               env=env, capture_output=True, text=True)
@@ -198,7 +226,9 @@ def run_import(report, db, n, certificates):
         while not caught_up(stack):
             time.sleep(0.2)
         ready = time.perf_counter() - begun
-        figures = {"took_s": took, "per_s": n / took, "posternd_peak_mb": peak_mb(posternd),
+        own, readers = (b - a for a, b in zip(cpu, cpu_seconds(posternd)))
+        figures = {"took_s": took, "per_s": n / took, "posternd_cpu_s": own,
+                   "reading_processes_cpu_s": readers, "posternd_peak_mb": peak_mb(posternd),
                    "database_mb": size_mb(*stack.dir.glob("postern.db*")) if db == "sqlite"
                    else size_mb(stack.dir / "postgresql" / "db" / "base"),
                    "replica_ready_s": ready, "replica_mb": size_mb(stack.dir / "edge1" / "replica")}
