@@ -251,10 +251,7 @@ int pst_apps_create(struct pst_req *req, struct pst_tx *tx, struct pst_answer *a
         return pst_answer_invalid(ans, "name", "has already been taken");
     if (rc == PST_OK)
         rc = pst_req_event(req, tx, "app.created", a.id, NULL, err, "app %s was made", a.name);
-    if (rc == PST_OK)
-        rc = answer_app(req, tx, &a, 201, ans, err);
-    /* The answer of a dry run stands, but what was written for it goes. */
-    return rc == PST_OK && req->dry_run ? PST_REFUSED : rc;
+    return rc == PST_OK ? answer_app(req, tx, &a, 201, ans, err) : rc;
 }
 
 /* ---- changing ---- */

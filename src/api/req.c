@@ -241,6 +241,12 @@ int pst_req_object(const struct pst_req *req, struct pst_answer *ans)
     return pst_answer_invalid(ans, "body", "must be a JSON object");
 }
 
+/* A dry import is one that is made, and then changes no domain. */
+static bool is_import(const struct pst_req *req)
+{
+    return pst_str_starts(req->route->pattern, "/v1/imports");
+}
+
 /* Inside the transaction, if there is one.  May run again. */
 static int run_in_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
 {
@@ -250,7 +256,25 @@ static int run_in_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     req->effects_n = 0;
     pst_answer_reset(r->ans);
     int rc = pst_auth_load(req, tx, &r->claims, r->ans, err);
-    return rc == PST_OK ? req->route->run(req, tx, r->ans, err) : rc;
+    if (rc == PST_OK)
+        rc = req->route->run(req, tx, r->ans, err);
+    /* The answer of a dry run stands, but what was written for it goes. */
+    bool dry = req->dry_run && req->route->tx == PST_TX_WRITE && !is_import(req);
+    return rc == PST_OK && dry ? PST_REFUSED : rc;
+}
+
+/* What asks others, or waits for the edges, cannot be taken back: it must not be done for somebody
+ * who only wants to know. */
+static int check_dry_run(const struct pst_req *req, struct pst_answer *ans)
+{
+    static const char *const harmless[] = {"/v1/tokens/exchange", "/v1/certificates/check"};
+
+    if (!req->dry_run || req->method == PST_GET || req->route->tx != PST_TX_NONE || is_import(req))
+        return PST_OK;
+    for (size_t i = 0; i < PST_ARRAY_N(harmless); i++)
+        if (pst_streq(req->route->pattern, harmless[i]))
+            return PST_OK;
+    return pst_answer_error(ans, 400, "X-Dry-Run is not known here; nothing was done");
 }
 
 /* A route without a transaction of its own still needs one to see who asks. */
@@ -333,6 +357,8 @@ int pst_dispatch(struct pst_req *req, struct pst_answer *ans)
 
     req->effects_n = 0;
     int rc = find_route(req, ans);
+    if (rc == PST_OK)
+        rc = check_dry_run(req, ans);
     if (rc == PST_OK)
         rc = pst_auth_read(req, &r.claims, ans);
     if (rc == PST_OK)

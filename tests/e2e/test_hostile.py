@@ -156,6 +156,66 @@ def test_odd_segments_in_every_path(api, operations, things, segment):
             assert is_refusal(status, headers, text), (method, path, word, status, text)
 
 
+DRY = {"X-Dry-Run": "true"}
+
+
+def test_a_dry_run_changes_nothing(api):
+    """It answers as the real thing would."""
+    app = api.call("POST", "/v1/apps", {"app": {"name": "dry"}}, user="olga").json["app"]
+    base = f"/v1/apps/{app['id']}"
+    domain = api.call("POST", f"{base}/domains", {"domain": {"name": "dry.example"}},
+                      user="olga").json["domain"]
+    api.call("PUT", f"{base}/upstreams", {"upstreams": [{"address": "127.0.0.1:80"}]}, user="olga")
+    api.call("PUT", f"{base}/variables", {"variables": [{"name": "A", "value": "b"}]}, user="olga")
+    api.do("hooks")
+
+    def everything():
+        return [api.call("GET", path, user="olga").json for path in (
+            base, f"{base}/domains", f"{base}/upstreams", f"{base}/variables", "/v1/users",
+            "/v1/webhooks", f"{base}/events?limit=500")] + \
+            [len(api.call("GET", "/v1/tokens", user="olga").json["tokens"])]
+
+    before = everything()
+    for status, method, path, body in (
+            (200, "PUT", base, {"force_https": True}), (200, "PATCH", base, {"app": {
+                "sticky_session": True}}),
+            (200, "PUT", f"{base}/upstreams", {"upstreams": []}),
+            (200, "PATCH", f"{base}/upstreams/127.0.0.1:80", {"upstream": {"drain": True}}),
+            (200, "PUT", f"{base}/variables", {"variables": [{"name": "B", "value": "c"}]}),
+            (200, "POST", f"{base}/rename", {"current_name": "dry", "new_name": "dryer"}),
+            (201, "POST", "/v1/tokens", {"token": {"name": "x"}}),
+            (201, "POST", "/v1/users", {"user": {"username": "dora", "email": "d@example.com"}}),
+            (201, "POST", "/v1/webhooks", {"webhook": {"url": "https://hooks.example/x"}}),
+            (200, "PUT", "/v2/self/applications/dry/env", {}),
+            (204, "DELETE", f"{base}/domains/{domain['id']}", None),
+            (204, "DELETE", f"{base}?current_name=dry", None),
+            (422, "PUT", f"{base}/upstreams", {"upstreams": 7})):
+        answer = api.call(method, path, body, user="olga", headers=DRY)
+        assert answer.status == status, (method, path, answer)
+    assert everything() == before
+    # (The one for variables is called inside the transaction.)
+    assert [h for h in api.do("hooks").split() if not h.startswith("variables:")] == []
+
+
+def test_where_there_is_no_dry_run_it_is_said(api, operations, things):
+    refused = 0
+    for method, path, op in operations:
+        if method == "GET":
+            continue
+        answer = api.call(method, fill(path, things, app="nobody", id="nobody", user="nobody"),
+                          {} if takes_json(op) else None, user="olga", headers=DRY)
+        assert answer.status >= 400 or path in ("/v1/tokens", "/v1/edges/enrol-tokens"), \
+            (method, path, answer)
+        refused += "X-Dry-Run" in answer.text
+    assert refused >= 6
+    answer = api.call("POST", f"/v1/apps/{things['app']}/domains",
+                      {"domain": {"name": "never.example"}}, user="olga", headers=DRY)
+    assert answer.status == 400 and "X-Dry-Run" in answer.json["error"]
+    check = api.call("POST", "/v1/certificates/check", {"certificate": {"tlscert": "x"}},
+                     user="olga", headers=DRY)
+    assert check.status == 200
+
+
 def test_a_token_is_revoked_while_its_connection_is_open(api):
     made = api.call("POST", "/v1/tokens", {"token": {"name": "short"}}, user="alice").json["token"]
     session = api.exchange(made["token"]).json["token"]
