@@ -7,6 +7,7 @@
 #include <postern/conf.h>
 
 #include "api_internal.h"
+#include "challenges.h"
 #include "claims.h"
 #include "upstream_address.h"
 
@@ -422,6 +423,62 @@ static void error_bodies_have_the_shapes_that_clients_parse(void **state)
     pst_answer_deinit(&a);
 }
 
+/* ---- DNS challenges ---- */
+
+static void assert_challenge(const struct pst_domain *d, bool waiting, const char *wanted)
+{
+    auto_(pst_json_free) struct pst_json *j = pst_json_object();
+    auto_buf struct pst_buf text = PST_BUF(4096);
+    struct pst_err err = {0};
+
+    assert_true(pst_json_set_challenge(j, d, waiting));
+    assert_ok(pst_json_write(j, &text, &err), err);
+    assert_string_equal(pst_buf_cstr(&text), wanted);
+}
+
+static void a_challenge_is_shown_while_it_is_waited_for(void **state)
+{
+    static const char nothing[] =
+        "{\"acme_dns_fqdn\":null,\"acme_dns_value\":null,\"acme_dns_until\":null,"
+        "\"acme_dns_error\":{},\"acme_method\":null}";
+    struct pst_domain d = {.wildcard = true, .acme_enabled = true};
+
+    (void)state;
+    assert_challenge(&d, true, nothing);
+    pst_str_copy(d.acme_dns_fqdn, sizeof d.acme_dns_fqdn, "_acme-challenge.a.example");
+    assert_challenge(&d, true, nothing); /* a name without a value is of no use */
+    pst_str_copy(d.acme_dns_value, sizeof d.acme_dns_value, "v");
+    d.acme_dns_until = 1;
+    assert_challenge(&d, false, nothing);
+    assert_challenge(&d, true,
+                     "{\"acme_dns_fqdn\":\"_acme-challenge.a.example\",\"acme_dns_value\":\"v\","
+                     "\"acme_dns_until\":\"1970-01-01T00:00:01.000Z\",\"acme_dns_error\":{},"
+                     "\"acme_method\":null}");
+    pst_str_copy(d.acme_dns_error, sizeof d.acme_dns_error, "{\"dns_provider\":\"ovh\"}");
+    pst_str_copy(d.acme_method, sizeof d.acme_method, "dns-01:manual");
+    assert_challenge(
+        &d, false,
+        "{\"acme_dns_fqdn\":null,\"acme_dns_value\":null,\"acme_dns_until\":null,"
+        "\"acme_dns_error\":{\"dns_provider\":\"ovh\"},\"acme_method\":\"dns-01:manual\"}");
+    d.acme_enabled = false;
+    assert_challenge(&d, false, nothing);
+}
+
+/* Clients of the platform parse an object here and give up on anything else. */
+static void what_is_wrong_with_variables_is_always_an_object(void **state)
+{
+    static const char *const odd[] = {"", "7", "null", "\"text\"", "[{}]", "{", "{}x"};
+
+    (void)state;
+    for (size_t i = 0; i < PST_ARRAY_N(odd); i++) {
+        auto_(pst_json_free) struct pst_json *j = pst_json_object();
+        struct pst_domain d = {.wildcard = true, .acme_enabled = true};
+        pst_str_copy(d.acme_dns_error, sizeof d.acme_dns_error, odd[i]);
+        assert_true(pst_json_set_challenge(j, &d, false));
+        assert_int_equal(pst_json_type(pst_json_get(j, "acme_dns_error")), PST_JSON_OBJECT);
+    }
+}
+
 int main(void)
 {
 #define SESSION(fn) cmocka_unit_test_setup_teardown(fn, make_session, drop_session)
@@ -445,6 +502,8 @@ int main(void)
         cmocka_unit_test(addresses_have_one_form),
         cmocka_unit_test(networks_hold_addresses_of_their_family),
         cmocka_unit_test(error_bodies_have_the_shapes_that_clients_parse),
+        cmocka_unit_test(a_challenge_is_shown_while_it_is_waited_for),
+        cmocka_unit_test(what_is_wrong_with_variables_is_always_an_object),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -309,6 +309,7 @@ int pst_domain_json(struct pst_tx *tx, const struct pst_domain_view *v, struct p
         /* ours */
         !pst_json_set_text(j, "ascii", d->ascii) || !pst_json_set_text(j, "word", s->word) ||
         !pst_json_set_or_null(j, "reason", v->reason) ||
+        !pst_json_set_or_null(j, "record", d->acme_enabled ? d->record : NULL) ||
         !pst_json_set_time(j, "next_try_at", d->next_try_at_ms))
         return pst_fail_nomem(err, "a domain");
     *ret = pst_take(&j);

@@ -6,15 +6,23 @@
 
 enum { PART_SIZE = 1024, WAIT_DEFAULT_S = 600 };
 
+/* Is a record waited for that somebody has to make?  At a renewal, too, when the domain has its
+ * certificate and so is "In use". */
+static bool is_manual(const struct pst_json *d)
+{
+    return pst_json_get_text(d, "acme_dns_fqdn") ||
+           (pst_streq(pst_json_get_text(d, "acme_method"), "dns-01:manual") &&
+            pst_json_get_text(d, "record"));
+}
+
 /* "www.example.com (*)": the canonical one is marked. */
 static void list_domain(struct cli_table *t, const struct pst_json *d)
 {
     char name[512], validity[CLI_TIME_SIZE], next[CLI_TIME_SIZE], action[512] = "";
-    const char *fqdn = pst_json_get_text(d, "acme_dns_fqdn");
     bool canonical = false;
 
-    if (fqdn)
-        snprintf(action, sizeof action, "%s TXT \"%s\"", fqdn, cli_text(d, "acme_dns_value"));
+    if (is_manual(d))
+        pst_str_cut(action, sizeof action, cli_text(d, "record"));
 
     pst_json_get_bool(d, "canonical", &canonical);
     snprintf(name, sizeof name, "%s%s", cli_text(d, "name"), canonical ? " (*)" : "");
@@ -28,11 +36,10 @@ static void list_domain(struct cli_table *t, const struct pst_json *d)
                      });
 }
 
-/* Is a record waited for that somebody has to make? */
 static bool any_manual(const struct pst_json *list)
 {
     for (size_t i = 0; i < pst_json_len(list); i++)
-        if (pst_json_get_text(pst_json_at(list, i), "acme_dns_fqdn"))
+        if (is_manual(pst_json_at(list, i)))
             return true;
     return false;
 }

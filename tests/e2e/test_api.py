@@ -551,7 +551,8 @@ def test_a_wildcard_that_waits_shows_its_record(api):
     until = 1795000000
     assert api.do("domain", id=d["id"], phase="manual", acme_method="dns-01:manual",
                   acme_dns_fqdn="_acme-challenge.waits.example.com", acme_dns_value="v" * 43,
-                  acme_dns_until=until, problem="dns01.manual", reason="Make the record.") == "ok"
+                  acme_dns_until=until, problem="dns.manual", reason="Make the record.",
+                  record=f'_acme-challenge.waits.example.com. TXT "{"v" * 43}"') == "ok"
     d = show(api, app, d)
     assert (d["letsencrypt_status"], d["word"]) == ("dns_required", "Action required")
     assert d["acme_dns_fqdn"] == "_acme-challenge.waits.example.com"
@@ -566,9 +567,18 @@ def test_a_wildcard_that_waits_shows_its_record(api):
     assert manual["record"] == {"name": "_acme-challenge.waits.example.com", "type": "TXT",
                                 "value": "v" * 43}
     told = api.cli("--app", app["name"], "domains").stdout
-    assert told.endswith(f"\t_acme-challenge.waits.example.com TXT \"{'v' * 43}\"\n")
+    assert told.endswith(f"\t_acme-challenge.waits.example.com. TXT \"{'v' * 43}\"\n")
     told = api.cli("--app", app["name"], "domains-explain", "*.waits.example.com").stdout
     assert "Proved by" in told and "Good until" in told and "Ways to prove" in told
+
+    # The same at a renewal: for the platform's clients it is served, for ours a record is missing.
+    assert api.do("cert", id=d["id"], seen=True) == "ok"
+    renewal = show(api, app, d)
+    assert renewal["letsencrypt_status"] == "created" and renewal["acme_dns_fqdn"] is None
+    assert renewal["record"] == d["record"] and renewal["reason"] == "Make the record."
+    told = api.cli("--app", app["name"], "domains").stdout
+    assert "\tIn use\t" in told and told.endswith(f"\t{d['record']}\n")
+    assert api.do("cert", id=d["id"], to_s=-5, seen=True) == "ok"
 
     # Under way again: the record is of no use any more.
     api.do("domain", id=d["id"], phase="work")

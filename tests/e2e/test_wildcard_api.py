@@ -98,7 +98,8 @@ def test_by_hand_the_record_is_shown_and_looked_for_when_asked(up):
     assert d["acme_dns_fqdn"] == place and len(d["acme_dns_value"]) == 43
     assert d["acme_dns_until"] and d["acme_dns_error"] == {}
     assert (d["word"], d["acme_method"]) == ("Action required", "dns-01:manual")
-    record = f'{place} TXT "{d["acme_dns_value"]}"'
+    record = f'{place}. TXT "{d["acme_dns_value"]}"'
+    assert d["record"] == record
     assert up.cli("domains", app=APP).rstrip("\n").endswith("\t" + record)
     told = up.cli("domains-explain", name, app=APP)
     assert f'To do       {place}. TXT "{d["acme_dns_value"]}"' in told
