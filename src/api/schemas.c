@@ -24,8 +24,12 @@ static const struct {
     {"Domain",
      "id:s app_id:s name:s ascii:s created_at:t tlscert:s? tlskey:s? validity:t? ssl:b "
      "ssl_status:s? canonical:b letsencrypt_enabled:b letsencrypt:b letsencrypt_status:s? "
-     "acme_dns_fqdn:s? acme_dns_value:s? acme_dns_error:o acme_challenge_error:s? word:s reason:s? "
-     "next_try_at:t?"},
+     "acme_dns_fqdn:s? acme_dns_value:s? acme_dns_until:t? acme_dns_error:o acme_method:s? "
+     "acme_challenge_error:s? word:s reason:s? record:s? next_try_at:t? ~acme_options:[Way]"},
+    {"Way", "kind:s forever:b in_use:b seen:b record:Record? text:s ~provider:s? ~variables:[s] "
+            "~providers:[s]"},
+    {"Record", "name:s type:s value:s?"},
+    {"DnsProvider", "name:s variables:[s]"},
     {"Variable", "id:s name:s value:s"},
     {"Upstream", "id:s address:s weight:i drain:b"},
     {"Operation", "id:s created_at:t finished_at:t? status:s type:s error:s"},
@@ -66,6 +70,7 @@ static const struct {
     {"apps", "[App]"},
     {"domain", "Domain"},
     {"domains", "[Domain]"},
+    {"dns_providers", "[DnsProvider]"},
     {"variable", "Variable"},
     {"variables", "[Variable]"},
     {"upstream", "Upstream"},

@@ -182,7 +182,9 @@ def test_answers_are_what_the_schemas_say(doc, filled):
         if answer.status == 200:
             assert problems(doc, content["schema"], answer.json, real) == []
             seen |= set(re.findall(r'schemas/(\w+)', json.dumps(content["schema"])))
-    made = {"Operation": ("POST", f"/v1/apps/{words['app']}/restart", None),
+    wild = f"/v1/apps/{words['app']}/domains/%2A.filled.example"
+    made = {"Domain": ("GET", wild, None),
+            "Operation": ("POST", f"/v1/apps/{words['app']}/restart", None),
             "Report": ("POST", "/v1/certificates/check", {"certificate": {"tlscert": "x"}}),
             "EnrolToken": ("POST", "/v1/edges/enrol-tokens", {})}
     for name, (method, path, body) in made.items():
@@ -194,7 +196,7 @@ def test_answers_are_what_the_schemas_say(doc, filled):
         assert problems(doc, {"$ref": f"#/components/schemas/{name}"}, value, root) == []
         seen.add(name)
     inner = {"Owner", "Limit", "Profile", "Finding", "Token", "Error", "Absent", "Invalid",
-             "Message"}
+             "Message", "Way", "Record"}
     assert set(doc["components"]["schemas"]) - seen <= inner
 
 
