@@ -105,7 +105,7 @@ int pst_finish_asked(struct pst_tx *tx, struct pst_order *o, const struct pst_er
     d.phase = PST_PHASE_BLOCKED;
     d.next_try_at_ms = o->row.run_at_ms;
     rc = pst_domain_update(tx, &d, err);
-    if (rc < 0 || told)
+    if (rc < 0 || (told && !o->remind))
         return rc;
     return pst_finish_event(tx, &d, "domain.action-required", d.reason, err);
 }

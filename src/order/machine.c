@@ -209,6 +209,16 @@ static const char *short_problem(const struct pst_err *fault)
     return fault->problem[0] ? fault->problem : pst_rc_name(fault->rc);
 }
 
+/* What is not mended by then is told again before the certificate ends. */
+static void note_reminder(struct pst_order *o)
+{
+    if (!o->survey)
+        return;
+    o->remind = pst_order_remind(o->survey->left_s, o->data.told_s);
+    if (o->remind || !o->data.told_s)
+        o->data.told_s = o->survey->left_s;
+}
+
 /* From a fault to the step that follows it: policy in one place, none in the steps. */
 static struct pst_order_decision after_fault(struct pst_order *o, const struct pst_err *fault,
                                              struct pst_step *step)
@@ -220,7 +230,7 @@ static struct pst_order_decision after_fault(struct pst_order *o, const struct p
         .has_order = o->row.order_url[0] != '\0',
         .dead = o->dead,
         .blamed = o->blamed,
-        .dns = states[o->state].lane == DNS,
+        .dns = states[o->state].lane == DNS && !o->of_ca,
         .faults = o->data.faults,
         .restarts = o->data.restarts,
         .now = pst_order_now_ms(o) / 1000,
@@ -237,6 +247,7 @@ static struct pst_order_decision after_fault(struct pst_order *o, const struct p
     case PST_ACTION_WAIT:
         break;
     case PST_ACTION_ASK:
+        note_reminder(o);
         if (o->state != PST_ORDER_SURVEYING)
             step->next = PST_ORDER_CHOOSING;
         break;
@@ -327,6 +338,8 @@ static void note_ca(struct pst_order *o, int rc, const struct pst_err *fault)
 {
     struct pst_err err = {0};
 
+    if (states[o->state].lane == DNS && !o->of_ca)
+        return;
     if (rc == PST_ENET && fault->rc == PST_ENET) {
         o->env->ca_down = true;
         return;
@@ -349,6 +362,8 @@ static int run_step(struct pst_order *o, bool *ret_on, struct pst_err *err)
     o->dead = false;
     o->dns_error[0] = '\0';
     o->blamed = false;
+    o->of_ca = false;
+    o->remind = false;
     memcpy(o->held, o->data.value, sizeof o->held);
     o->row.problem[0] = '\0';
     int rc = expired(o) ? begin_again(o, &step) : states[from].run(o, &step, &fault);

@@ -122,6 +122,7 @@ struct pst_order {
     struct refusal *refusal;         /* between a check and storing what it found */
     struct pst_certificate issued;   /* between checking and storing a certificate */
     struct pst_acme_renewal window;  /* between the CA's advice and storing it */
+    bool of_ca;                      /* in the lane of the DNS: this fault is the CA's */
     bool blamed;                     /* variables of the provider are at fault, in this step */
     bool chosen;                     /* this worker has just stored what it is about to write */
     char dns_error[512];             /* as in acme_dns_error, of this step */

@@ -97,6 +97,14 @@ static int also_surveyed(struct pst_tx *tx, struct pst_order *o, struct pst_err 
     return rc == PST_OK ? pst_domain_update(tx, &d, err) : rc;
 }
 
+/* The CA's part of steps in the lane of the DNS: its faults are not the tenant's. */
+static int ready(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
+{
+    int rc = pst_order_ready(o, ret, err);
+    o->of_ca = rc < 0;
+    return rc;
+}
+
 static int provider_fault(const struct pst_order *o, struct pst_err *err)
 {
     *err = o->survey->fault;
@@ -105,7 +113,7 @@ static int provider_fault(const struct pst_order *o, struct pst_err *err)
 
 int pst_step_surveying(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
 {
-    int rc = pst_order_ready(o, ret, err);
+    int rc = ready(o, ret, err);
     if (rc == PST_OK)
         rc = pst_order_survey(o, true, err);
     if (rc == PST_NOTYET)
@@ -119,7 +127,9 @@ int pst_step_surveying(struct pst_order *o, struct pst_step *ret, struct pst_err
     if (o->survey->way == PST_WAY_PROVIDER && o->survey->fault.rc != PST_OK)
         return provider_fault(o, err);
     ret->also = also_surveyed;
-    return pst_order_check_caa(o, pst_way_challenge(o->survey->way), ret, err);
+    rc = pst_order_check_caa(o, pst_way_challenge(o->survey->way), ret, err);
+    o->of_ca = rc < 0;
+    return rc;
 }
 
 /* ---- choosing ---- */
@@ -271,7 +281,7 @@ static int choose_provider(struct pst_order *o, struct pst_step *ret, struct pst
 
 int pst_step_choosing(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
 {
-    int rc = pst_order_ready(o, ret, err);
+    int rc = ready(o, ret, err);
     if (rc == PST_OK)
         rc = pst_order_survey(o, true, err);
     if (rc == PST_NOTYET)
@@ -521,7 +531,7 @@ static bool better(const struct pst_order *o)
 
 int pst_step_awaiting(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
 {
-    int rc = pst_order_ready(o, ret, err);
+    int rc = ready(o, ret, err);
     if (rc == PST_OK)
         rc = pst_order_survey(o, false, err);
     if (rc == PST_NOTYET)

@@ -342,6 +342,21 @@ def test_a_failed_validation_counts(up):
     issued(up, app, name, "any.fail.test")
 
 
+def test_a_ca_that_is_down_is_not_the_tenants_affair(up):
+    app, name = new_app(up), "*.down.test"
+    for part in ("posternd", "pebble"):
+        up.stack.stop(part)
+    up.stack.start("posternd")
+    up.stack.wait_api()
+    up.cli("domains-add", name, app=app)
+    seen = wait_for("a fault", lambda: (e := up.explain(app, name))["problem"] and e)
+    assert seen["word"] == "Creating" and not seen["problem"].startswith("dns.")
+    up.stack.start_pebble()
+    record, value = challenge(up, app, name, 60)
+    up.stack.dns("set-txt", host=record, value=value)
+    issued(up, app, name, "any.down.test")
+
+
 def test_switched_off_while_a_record_is_waited_for(up):
     app, name = new_app(up), "*.off.test"
     up.cli("domains-add", name, app=app)

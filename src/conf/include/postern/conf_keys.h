@@ -70,7 +70,7 @@ K(EDGE_LIVE_TIMEOUT, "edge.live_timeout", POSTERND, DURATION, "seconds", "15s", 
 K(DNS_RESOLVER, "dns.resolver", POSTERND, TEXT, "host:port", "", 0, 255, RESTART, \
     "Send all DNS questions to this resolver, as 192.0.2.53:53. Empty: ask the zones' own servers.") \
 K(DNS_INTERVAL, "dns.interval", POSTERND, DURATION, "seconds", "60s", 1, 86400, RESTART, \
-    "How often the DNS records of a name that does not point here yet are looked up.") \
+    "How often the DNS is asked for what is waited for: records of a name that does not point here yet, a wildcard's record that is made by hand.") \
 K(DNS_TIMEOUT, "dns.timeout", POSTERND, DURATION, "seconds", "5s", 1, 60, RESTART, \
     "How long one DNS look-up may take.") \
 K(DNS_PROBE, "dns.probe", POSTERND, BOOL, "", "true", 0, 1, RESTART, \
