@@ -149,7 +149,9 @@ const struct cli_command cli_commands[] = {
      "Nothing is changed."},
     {"domains-retry", "NAME", 1, 1, 0, true, cli_domains_retry,
      "Try at once again to get a domain's certificate.",
-     "Once in 12 minutes for a name: more could use up what the CA allows."},
+     "Once in 12 minutes for a name: more could use up what the CA allows. A wildcard that waits "
+     "for a record or a provider's variables is looked at as often as you ask, for the CA hears "
+     "nothing of that."},
     {"set-canonical-domain", "NAME", 1, 1, 0, true, cli_set_canonical,
      "Send visitors of the app's other domains to this one.", NULL},
     {"unset-canonical-domain", "", 0, 0, 0, true, cli_unset_canonical,
