@@ -183,8 +183,8 @@ static int save(struct save *s, struct pst_err *err)
     if (!pst_order_may_go(from, s->step->next))
         return pst_fail(err, PST_EINTERNAL, "%s -> %s is not allowed", states[from].name,
                         states[s->step->next].name);
-    s->drop = ((HOLDS & (1u << from)) && !(HOLDS & (1u << s->step->next))) ||
-              ((WRITES & (1u << from)) && s->step->next == PST_ORDER_CHOOSING);
+    s->drop = o->held[0] && (((HOLDS & (1u << from)) && !(HOLDS & (1u << s->step->next))) ||
+                             ((WRITES & (1u << from)) && s->step->next == PST_ORDER_CHOOSING));
     if (s->step->next != from) {
         o->data.polls = 0;
         o->data.faults = 0;

@@ -47,13 +47,11 @@ int pst_order_drop_record(struct pst_tx *tx, struct pst_order *o, struct pst_err
         rc = load_domain(tx, o, &d, err);
     if (rc != PST_OK)
         return rc < 0 ? rc : PST_OK; /* with the domain gone our own answer runs out */
-    if (o->held[0]) {
-        rc = pst_delegation_label(d.user_id, o->row.name, label, err);
-        if (rc == PST_OK)
-            rc = pst_dns_answer_delete(tx, label, o->held, err);
-        if (rc < 0)
-            return rc;
-    }
+    rc = pst_delegation_label(d.user_id, o->row.name, label, err);
+    if (rc == PST_OK)
+        rc = pst_dns_answer_delete(tx, label, o->held, err);
+    if (rc < 0)
+        return rc;
     if (!d.acme_dns_fqdn[0] && d.phase != PST_PHASE_MANUAL)
         return PST_OK;
     clear_manual(&d);
