@@ -402,6 +402,9 @@ pst_handler pst_webhooks_list, pst_webhooks_create, pst_webhooks_get, pst_webhoo
     pst_webhooks_delete, pst_webhooks_ping;
 pst_handler pst_edge_enrol, pst_edge_snapshot, pst_edge_changes;
 
+/* Text for people, without control characters (C0, C1): a terminal that shows it would obey them.
+ */
+bool pst_is_line(const char *text);
 /* What is wrong with a user name or a mail address; NULL: nothing. */
 const char *pst_user_problem(const char *username, const char *email);
 /* The user of the first parameter, by id or name.  PST_OK, PST_REFUSED (answered 404), negative. */

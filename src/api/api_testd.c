@@ -3,11 +3,13 @@
  *
  *     api_testd <folder> [setting=value ...]
  *
- * Prints one line of JSON (port, socket, tokens), then obeys one JSON object a line on standard
- * input, each answered by one line, until its end.
+ * The store is SQLite's in the folder, or the one of PostgreSQL that the setting database.url
+ * names. Prints one line of JSON (port, socket, tokens), then obeys one JSON object a line on
+ * standard input, each answered by one line, until its end.
  */
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +43,25 @@ static void die(const struct testd *t, const char *what)
     fprintf(stderr, "api_testd: %s: %s\n", what, t->err.text);
     exit(1);
 }
+
+/* ---- time ---- */
+
+static _Atomic int64_t ahead_ms; /* of the system's clock */
+
+static int64_t shifted_wall_ms(const struct pst_clock *c)
+{
+    (void)c;
+    return pst_wall_ms(pst_clock_system()) + ahead_ms;
+}
+
+static int64_t shifted_mono_ms(const struct pst_clock *c)
+{
+    (void)c;
+    return pst_mono_ms(pst_clock_system()) + ahead_ms;
+}
+
+/* The API's, which the test puts forward. */
+static const struct pst_clock shifted = {shifted_wall_ms, shifted_mono_ms};
 
 /* ---- hooks ---- */
 
@@ -102,6 +123,7 @@ static void on_commit(void *arg, int64_t rev)
 
 static void open_store(struct testd *t, const char *dir)
 {
+    const char *set = pst_conf_text(t->conf, PST_CONF_DATABASE_URL);
     char key[512], url[512];
 
     snprintf(key, sizeof key, "%s/master.key", dir);
@@ -110,7 +132,7 @@ static void open_store(struct testd *t, const char *dir)
         pst_keyring_create_file(key, pst_rand_system(), &t->err) != PST_OK ||
         pst_keyring_open(&t->keys, key, pst_rand_system(), &t->err) != PST_OK)
         die(t, "keys");
-    struct pst_store_opts o = {.url = url,
+    struct pst_store_opts o = {.url = pst_str_starts(set, "postgresql:") ? set : url,
                                .node = "testd",
                                .create = true,
                                .keys = t->keys,
@@ -182,7 +204,7 @@ static void start(struct testd *t, const char *dir, char **settings)
     struct pst_api_opts o = {
         .store = t->store,
         .conf = t->conf,
-        .clock = pst_clock_system(),
+        .clock = &shifted,
         .rand = pst_rand_system(),
         .proofs = t->resolver,
         .listen = listen,
@@ -364,6 +386,13 @@ static void obey(struct testd *t, const char *line)
         while ((rc = pst_events_seal(t->store, &t->err)) == PST_OK)
             continue;
         printf("%s\n", rc == PST_DONE ? "ok" : pst_rc_name(rc));
+        return;
+    }
+    /* {"do":"clock","ms":...}: so much later, from the API's point of view. */
+    int64_t ms = 0;
+    if (rc == PST_OK && what && pst_streq(what, "clock") && pst_json_get_int(j, "ms", &ms)) {
+        ahead_ms += ms;
+        printf("ok\n");
         return;
     }
     for (size_t i = 0; rc == PST_OK && what && i < PST_ARRAY_N(deeds); i++) {

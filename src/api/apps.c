@@ -237,12 +237,33 @@ static int read_create(struct pst_req *req, struct pst_app *to, struct pst_answe
     return PST_OK;
 }
 
+/* Each app may have domains, so without this the limit of those would be none. */
+static int check_room(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
+                      struct pst_err *err)
+{
+    int64_t max = pst_conf_int(req->api->set.conf, PST_CONF_ACCOUNT_APPS_MAX), n = 0;
+
+    if (req->user.role == PST_ROLE_OPERATOR)
+        return PST_OK;
+    int rc = pst_user_lock(tx, req->user.id, err);
+    if (rc == PST_OK)
+        rc = pst_user_apps(tx, req->user.id, &n, err);
+    if (rc == PST_OK && n >= max)
+        return pst_answer_invalid(ans, "apps",
+                                  "this account has %lld apps already, and %lld are the most it "
+                                  "may have; remove one first",
+                                  (long long)n, (long long)max);
+    return rc;
+}
+
 int pst_apps_create(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
                     struct pst_err *err)
 {
     struct pst_app a = {0};
 
     int rc = read_create(req, &a, ans);
+    if (rc == PST_OK)
+        rc = check_room(req, tx, ans, err);
     if (rc != PST_OK)
         return rc;
     pst_str_copy(a.user_id, sizeof a.user_id, req->user.id);

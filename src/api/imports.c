@@ -8,6 +8,7 @@
 
 enum {
     OPEN_MAX = 5,                        /* of one account */
+    ENDED_MAX = 30,                      /* of one account; older ones are forgotten */
     LIST_MAX = 100,                      /* imports in a list */
     SHOWN_MAX = 20,                      /* refused lines in an import's object */
     PAGE_LINES = 1000,                   /* refused lines in a page */
@@ -251,6 +252,8 @@ int pst_imports_create(struct pst_req *req, struct pst_tx *tx, struct pst_answer
         rc = find_app(req, tx, &b, &i, ans, err);
     if (rc == PST_OK)
         rc = check_room(req, tx, ans, err);
+    if (rc == PST_OK)
+        rc = pst_import_trim(tx, req->user.id, ENDED_MAX, SWEEP_AT_ONCE, err);
     if (rc == PST_OK)
         rc = pst_import_sweep(tx, pst_wall_ms(req->api->opts.clock) - KEPT_MS, SWEEP_AT_ONCE, err);
     if (rc != PST_OK)

@@ -61,6 +61,7 @@ int pst_req_effect(struct pst_req *req, enum pst_effect_kind kind, const char *i
 int pst_req_event(struct pst_req *req, struct pst_tx *tx, const char *kind, const char *app_id,
                   const char *domain_id, struct pst_err *err, const char *fmt, ...)
 {
+    char text[2 * sizeof((struct pst_event *)0)->text];
     struct pst_event e = {0};
     va_list ap;
 
@@ -73,8 +74,9 @@ int pst_req_event(struct pst_req *req, struct pst_tx *tx, const char *kind, cons
     else
         snprintf(e.actor, sizeof e.actor, "user:%s", req->user.username);
     va_start(ap, fmt);
-    vsnprintf(e.text, sizeof e.text, fmt, ap);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    pst_str_cut(e.text, sizeof e.text, text); /* half a character is no text to a database */
     return pst_event_append(tx, &e, err);
 }
 

@@ -8,7 +8,7 @@
 
 #include "domain_view.h"
 
-enum { USED_EVERY_MS = 60 * 1000 };
+enum { USED_EVERY_MS = 60 * 1000, TOKENS_MAX = 500 };
 
 /* ---- exchange ---- */
 
@@ -172,6 +172,8 @@ static int set_token_name(struct pst_token *t, const char *name, struct pst_answ
         return pst_answer_invalid(ans, "name", "must be a text that tells what the token is for");
     if (!pst_str_copy(t->name, sizeof t->name, name))
         return pst_answer_invalid(ans, "name", "must be shorter than %zu bytes", sizeof t->name);
+    if (!pst_is_line(name))
+        return pst_answer_invalid(ans, "name", "must not hold control characters");
     return PST_OK;
 }
 
@@ -191,6 +193,20 @@ static int bind_token(struct pst_tx *tx, const struct pst_user *user, const char
     return rc;
 }
 
+static int check_room(struct pst_tx *tx, const struct pst_user *user, struct pst_answer *ans,
+                      struct pst_err *err)
+{
+    int64_t n = 0;
+
+    int rc = pst_user_lock(tx, user->id, err);
+    if (rc == PST_OK)
+        rc = pst_token_count(tx, user->id, &n, err);
+    if (rc == PST_OK && n >= TOKENS_MAX)
+        return pst_answer_invalid(ans, "tokens", "an account has at most %d; revoke one first",
+                                  TOKENS_MAX);
+    return rc;
+}
+
 static int create_token(struct pst_req *req, struct pst_tx *tx, const struct pst_user *user,
                         struct pst_answer *ans, struct pst_err *err)
 {
@@ -203,6 +219,8 @@ static int create_token(struct pst_req *req, struct pst_tx *tx, const struct pst
         rc = set_token_name(&t, b.name, ans);
     if (rc == PST_OK)
         rc = bind_token(tx, user, b.app, &t, ans, err);
+    if (rc == PST_OK)
+        rc = check_room(tx, user, ans, err);
     if (rc != PST_OK)
         return rc;
     t.read_only = b.read_only;
@@ -212,7 +230,7 @@ static int create_token(struct pst_req *req, struct pst_tx *tx, const struct pst
         rc = pst_token_insert(tx, &t, err);
     if (rc == PST_OK)
         rc = pst_req_event(req, tx, "token.created", t.app_id, NULL, err,
-                           "API token \"%.100s\" was made for %s%s%s", t.name, user->username,
+                           "API token \"%s\" was made for %s%s%s", t.name, user->username,
                            t.read_only ? ", only to read" : "", t.app_id[0] ? ", for one app" : "");
     if (rc == PST_OK)
         rc = answer_token(&t, secret, 201, ans, err);
@@ -253,7 +271,7 @@ int pst_tokens_renew(struct pst_req *req, struct pst_tx *tx, struct pst_answer *
         rc = pst_token_get(tx, t.id, &t, err);
     if (rc == PST_OK)
         rc = pst_req_event(req, tx, "token.renewed", NULL, NULL, err,
-                           "API token \"%.100s\" has a new secret", t.name);
+                           "API token \"%s\" has a new secret", t.name);
     if (rc == PST_OK)
         rc = answer_token(&t, secret, 200, ans, err);
     pst_wipe(secret, sizeof secret);

@@ -5,13 +5,22 @@
 
 #include "domain_view.h"
 
+bool pst_is_line(const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        if (*c < 0x20 || *c == 0x7f || (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f))
+            return false;
+    return true;
+}
+
 const char *pst_user_problem(const char *username, const char *email)
 {
     size_t len = strspn(username, "abcdefghijklmnopqrstuvwxyz0123456789-_.");
 
     if (len == 0 || username[len] || len >= PST_WORD_SIZE)
         return "the user name must have 1 to 63 lower-case letters, digits, -, _ or .";
-    if (strlen(email) >= PST_HOST_SIZE || !strchr(email, '@') || !pst_utf8_ok(email, strlen(email)))
+    if (strlen(email) >= PST_HOST_SIZE || !strchr(email, '@') ||
+        !pst_utf8_ok(email, strlen(email)) || !pst_is_line(email))
         return "that is not a mail address";
     return NULL;
 }
@@ -125,6 +134,8 @@ static int read_user(struct pst_req *req, struct pst_user *u, struct pst_answer 
     if (strlen(b.fullname) >= sizeof u->fullname)
         return pst_answer_invalid(ans, "fullname", "must be shorter than %zu bytes",
                                   sizeof u->fullname);
+    if (!pst_is_line(b.fullname))
+        return pst_answer_invalid(ans, "fullname", "must not hold control characters");
     /* The texts may lie in the account itself. */
     struct pst_user next = *u;
     pst_str_copy(next.username, sizeof next.username, b.username);

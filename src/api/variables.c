@@ -148,6 +148,11 @@ static int check_value(const char *value, struct pst_answer *ans)
     return PST_OK;
 }
 
+static int too_many(struct pst_answer *ans)
+{
+    return pst_answer_invalid(ans, "variables", "an app has at most %d variables", VARIABLES_MAX);
+}
+
 /* Checks and stores.  PST_OK: new; PST_DONE: overwritten; PST_REFUSED. */
 static int set_variable(struct pst_tx *tx, struct pst_variable *v, const char *value,
                         struct pst_answer *ans, struct pst_err *err)
@@ -165,10 +170,7 @@ static int set_variable(struct pst_tx *tx, struct pst_variable *v, const char *v
     if (set != PST_OK)
         return set;
     rc = pst_variable_count(tx, v->app_id, &n, err);
-    if (rc == PST_OK && n > VARIABLES_MAX)
-        return pst_answer_invalid(ans, "variables", "an app has at most %d variables",
-                                  VARIABLES_MAX);
-    return rc;
+    return rc == PST_OK && n > VARIABLES_MAX ? too_many(ans) : rc;
 }
 
 struct entry {
@@ -213,6 +215,8 @@ int pst_variables_put(struct pst_req *req, struct pst_tx *tx, struct pst_answer 
     if (!given || (pst_json_type(given) != PST_JSON_ARRAY && pst_json_type(given) != PST_JSON_NULL))
         return pst_answer_invalid(ans, "variables",
                                   "must be a list of objects with name and value");
+    if (pst_json_len(given) > VARIABLES_MAX)
+        return too_many(ans);
     for (size_t i = 0; i < pst_json_len(given); i++) {
         struct pst_variable v = {0};
         rc = take_entry(tx, &a, pst_json_at(given, i), &v, ans, err);
@@ -341,6 +345,8 @@ int pst_variables_delete_list(struct pst_req *req, struct pst_tx *tx, struct pst
         return rc;
     if (pst_json_type(ids) != PST_JSON_ARRAY)
         return pst_answer_invalid(ans, "variable_ids", "must be a list of ids of variables");
+    if (pst_json_len(ids) > VARIABLES_MAX)
+        return too_many(ans);
     for (size_t i = 0; rc == PST_OK && i < pst_json_len(ids); i++) {
         const char *id = pst_json_text(pst_json_at(ids, i));
         if (!id)

@@ -25,6 +25,7 @@ enum {
     COUNT_OPEN,
     SAVE,
     STALE,
+    ENDED,
     DROP_REFUSALS,
     DROP_NAMES,
     DELETE,
@@ -70,6 +71,11 @@ static const struct pst_stmt stmts[] = {
                .sql = "SELECT id FROM imports WHERE updated_at_ms < $1 ORDER BY updated_at_ms "
                       "LIMIT $2",
                .args = "ii",
+               .cols = "t"},
+    [ENDED] = {.name = "import.ended",
+               .sql = "SELECT id FROM imports WHERE user_id = $1 AND state <> 'open' "
+                      "ORDER BY created_at_ms DESC, id LIMIT $2 OFFSET $3",
+               .args = "tii",
                .cols = "t"},
     [DROP_REFUSALS] = {.name = "import.drop-refusals",
                        .sql = "DELETE FROM import_refusals WHERE import_id = $1",
@@ -237,17 +243,35 @@ int pst_import_save(struct pst_tx *tx, const struct pst_import *i, struct pst_er
                        pst_i(i->ended_at_ms), pst_t(i->id));
 }
 
-int pst_import_sweep(struct pst_tx *tx, int64_t before_ms, size_t limit, struct pst_err *err)
+/* Forget those whose ids the rows have, with their lines. */
+static int forget(struct pst_tx *tx, struct pst_rows *rows, struct pst_err *err)
 {
     static const int drops[] = {DROP_REFUSALS, DROP_NAMES, DELETE};
-    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+    int rc = PST_OK;
 
-    int rc =
-        pst_db_query(tx->db, &stmts[STALE], &rows, err, pst_i(before_ms), pst_i((int64_t)limit));
     while (rc == PST_OK && pst_rows_next(rows))
         for (size_t k = 0; rc == PST_OK && k < PST_ARRAY_N(drops); k++)
             rc = pst_db_exec(tx->db, &stmts[drops[k]], NULL, err, pst_t(pst_col_t(rows, 0)));
     return rc;
+}
+
+int pst_import_sweep(struct pst_tx *tx, int64_t before_ms, size_t limit, struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc =
+        pst_db_query(tx->db, &stmts[STALE], &rows, err, pst_i(before_ms), pst_i((int64_t)limit));
+    return rc == PST_OK ? forget(tx, rows, err) : rc;
+}
+
+int pst_import_trim(struct pst_tx *tx, const char *user_id, size_t keep, size_t limit,
+                    struct pst_err *err)
+{
+    auto_(pst_rows_free) struct pst_rows *rows = NULL;
+
+    int rc = pst_db_query(tx->db, &stmts[ENDED], &rows, err, pst_t(user_id), pst_i((int64_t)limit),
+                          pst_i((int64_t)keep));
+    return rc == PST_OK ? forget(tx, rows, err) : rc;
 }
 
 /* ---- refused lines ---- */

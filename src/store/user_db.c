@@ -24,6 +24,7 @@ enum {
     TOKEN_RENAME,
     TOKEN_DELETE,
     TOKEN_EACH,
+    TOKEN_COUNT,
 };
 
 static const struct pst_stmt stmts[] = {
@@ -99,6 +100,10 @@ static const struct pst_stmt stmts[] = {
                            "ORDER BY created_at_ms, id",
                     .args = "t",
                     .cols = TOKEN_TYPES},
+    [TOKEN_COUNT] = {.name = "token.count",
+                     .sql = "SELECT count(*) FROM tokens WHERE user_id = $1",
+                     .args = "t",
+                     .cols = "i"},
 };
 PST_STORE_SQL(user);
 
@@ -200,13 +205,18 @@ int pst_user_update(struct pst_tx *tx, const struct pst_user *u, struct pst_err 
                       pst_t(u->fullname), pst_t(pst_role_name(u->role)), pst_t(u->id));
 }
 
+int pst_user_apps(struct pst_tx *tx, const char *id, int64_t *ret_n, struct pst_err *err)
+{
+    return pst_number(tx, &stmts[USER_APPS], ret_n, err, pst_t(id));
+}
+
 int pst_user_delete(struct pst_tx *tx, const char *id, struct pst_err *err)
 {
     int64_t apps_n = 0;
 
     int rc = pst_user_lock(tx, id, err);
     if (rc == PST_OK)
-        rc = pst_number(tx, &stmts[USER_APPS], &apps_n, err, pst_t(id));
+        rc = pst_user_apps(tx, id, &apps_n, err);
     if (rc != PST_OK || apps_n)
         return rc == PST_OK ? PST_CONFLICT : rc;
     rc = pst_webhook_delete_of(tx, id, err);
@@ -297,4 +307,9 @@ int pst_token_each(struct pst_tx *tx, const char *user_id,
             rc = fn(&t, arg);
     }
     return rc;
+}
+
+int pst_token_count(struct pst_tx *tx, const char *user_id, int64_t *ret_n, struct pst_err *err)
+{
+    return pst_number(tx, &stmts[TOKEN_COUNT], ret_n, err, pst_t(user_id));
 }

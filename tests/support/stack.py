@@ -280,7 +280,7 @@ class Stack:
         Path(self.env["CA_ROOT"]).write_bytes(root)
 
     def _up_control(self, p):
-        self.env["DB_URL"] = self._database()
+        self.env["DB_URL"] = self.database()
         (self.dir / "postern.conf").write_text(self._conf(p))
         posternd = build_dir() / "src" / "posternd"
         base = [posternd, "--config", self.dir / "postern.conf"]
@@ -324,7 +324,7 @@ class Stack:
         text = "".join(f"{k} = {v}\n" for k, v in settings.items())
         return text + (Path(self.conf).read_text() if self.conf else "")
 
-    def _database(self):
+    def database(self):
         if self.db == "sqlite":
             return f"sqlite:{self.dir}/postern.db"
         return self._postgresql()

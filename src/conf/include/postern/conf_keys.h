@@ -87,6 +87,8 @@ K(UPSTREAM_ALLOW, "upstream.allow", POSTERND, LIST, "network", "", 0, 64, RESTAR
     "Networks in which customers may place the upstreams of their apps.") \
 K(APP_DOMAINS_MAX, "app.domains_max", POSTERND, INT, "domains", "20", 1, 10000, RESTART, \
     "Most domains that one app may have.") \
+K(ACCOUNT_APPS_MAX, "account.apps_max", POSTERND, INT, "apps", "200", 1, 1000000, RESTART, \
+    "Most apps that one tenant may have.") \
 K(UPLOADS_AIA, "uploads.aia", POSTERND, BOOL, "", "false", 0, 1, RESTART, \
     "Fetch a missing intermediate of an uploaded certificate over plain HTTP from where the certificate says it is.") \
 K(UPLOADS_RSA_BITS_MAX, "uploads.rsa_bits_max", POSTERND, INT, "bits", "4096", 2048, 16384, RESTART, \

@@ -48,6 +48,9 @@ int pst_import_count_open(struct pst_tx *tx, const char *user_id, int64_t *ret_n
 int pst_import_save(struct pst_tx *tx, const struct pst_import *i, struct pst_err *err);
 /* Forget at most `limit` imports that nothing was heard of since `before_ms`, with their lines. */
 int pst_import_sweep(struct pst_tx *tx, int64_t before_ms, size_t limit, struct pst_err *err);
+/* Forget at most `limit` of the user's ended imports, those before the last `keep`. */
+int pst_import_trim(struct pst_tx *tx, const char *user_id, size_t keep, size_t limit,
+                    struct pst_err *err);
 
 struct pst_import_refusal {
     int64_t line;

@@ -137,6 +137,8 @@ int pst_user_update(struct pst_tx *tx, const struct pst_user *u, struct pst_err 
 int pst_user_delete(struct pst_tx *tx, const char *id, struct pst_err *err);
 /* Lock the user's row until the end of the transaction (check-then-write rules of a tenant). */
 int pst_user_lock(struct pst_tx *tx, const char *id, struct pst_err *err);
+/* How many apps the user has. */
+int pst_user_apps(struct pst_tx *tx, const char *id, int64_t *ret_n, struct pst_err *err);
 
 int pst_token_insert(struct pst_tx *tx, struct pst_token *t, struct pst_err *err);
 /* PST_NOTFOUND for an unknown or revoked one. */
@@ -152,6 +154,8 @@ int pst_token_used(struct pst_tx *tx, const char *id, struct pst_err *err);
 int pst_token_delete(struct pst_tx *tx, const char *user_id, const char *id, struct pst_err *err);
 int pst_token_each(struct pst_tx *tx, const char *user_id,
                    int (*fn)(const struct pst_token *t, void *arg), void *arg, struct pst_err *err);
+/* How many tokens the user has. */
+int pst_token_count(struct pst_tx *tx, const char *user_id, int64_t *ret_n, struct pst_err *err);
 
 /* ---- apps and upstreams ---- */
 
