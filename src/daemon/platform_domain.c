@@ -164,19 +164,6 @@ static int set_variables(struct pst_tx *tx, struct own *own, const char *app_id,
 
 /* ---- the domain ---- */
 
-static int event(struct pst_tx *tx, const struct pst_domain *d, const char *kind, const char *text,
-                 struct pst_err *err)
-{
-    struct pst_event e = {0};
-
-    pst_str_copy(e.kind, sizeof e.kind, kind);
-    pst_str_copy(e.actor, sizeof e.actor, "system");
-    memcpy(e.app_id, d->app_id, sizeof e.app_id);
-    memcpy(e.domain_id, d->id, sizeof e.domain_id);
-    pst_str_cut(e.text, sizeof e.text, text);
-    return pst_event_append(tx, &e, err);
-}
-
 /* The operator's files are to this domain what an upload is to a tenant's. */
 static int set_custom(struct pst_tx *tx, struct pst_domain *d, bool *ret_changed,
                       struct pst_err *err)
@@ -201,7 +188,8 @@ static int own_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     if (rc < 0 || !own->wildcard)
         return rc;
     bool fresh = rc == PST_OK, changed = false;
-    rc = fresh ? event(tx, &d, "domain.added", "platform.acme is on", err) : PST_OK;
+    rc = fresh ? pst_event_system(tx, d.app_id, d.id, "domain.added", err, "platform.acme is on")
+               : PST_OK;
     if (rc == PST_OK && own->env_known)
         rc = set_variables(tx, own, d.app_id, err);
     if (rc == PST_OK)

@@ -24,24 +24,19 @@ static int collect(const struct pst_ending *e, void *arg)
 static int warn_of(struct pst_tx *tx, const struct batch *b, const struct pst_ending *e,
                    struct pst_err *err)
 {
-    struct pst_event event = {.actor = "system"};
-    bool over = e->due == PST_WARN_OVER;
     char until[PST_TIME_SIZE];
+    int rc;
 
     pst_time_format(until, e->not_after * 1000);
-    pst_str_copy(event.kind, sizeof event.kind,
-                 over ? "certificate.expired" : "certificate.expires");
-    memcpy(event.app_id, e->app_id, sizeof event.app_id);
-    memcpy(event.domain_id, e->domain_id, sizeof event.domain_id);
-    if (over)
-        snprintf(event.text, sizeof event.text,
-                 "the uploaded certificate ended at %s; the next one of the ladder is served",
-                 until);
+    if (e->due == PST_WARN_OVER)
+        rc = pst_event_system(
+            tx, e->app_id, e->domain_id, "certificate.expired", err,
+            "the uploaded certificate ended at %s; the next one of the ladder is served", until);
     else
-        snprintf(event.text, sizeof event.text,
-                 "the uploaded certificate ends at %s, in %lld days: upload the renewed one", until,
-                 (long long)((e->not_after - b->now) / DAY_S));
-    int rc = pst_event_append(tx, &event, err);
+        rc = pst_event_system(
+            tx, e->app_id, e->domain_id, "certificate.expires", err,
+            "the uploaded certificate ends at %s, in %lld days: upload the renewed one", until,
+            (long long)((e->not_after - b->now) / DAY_S));
     return rc == PST_OK ? pst_certificate_warned(tx, e->num, e->due, err) : rc;
 }
 

@@ -127,6 +127,22 @@ void pst_dnsd_trouble(struct pst_dnsd *d, enum pst_dns_trouble kind, const char 
 int pst_dnsd_bind(const struct pst_dns_server *at, int type, bool shared, int *ret_fd,
                   struct pst_err *err);
 
+/* A thread and the sockets that it waits for: all of dnsd.listen, and the server's end.  In its
+ * epoll a socket is told by a pointer into `fds`, the end by &d->stop. */
+struct pst_dns_doors {
+    int epoll;
+    int fds[PST_DNSD_LISTEN_MAX];
+    pthread_t thread;
+    bool running;
+};
+/* PST_OK, PST_ECONFIG as pst_dnsd_bind(), PST_ESYS; to be closed either way. */
+int pst_dns_doors_open(struct pst_dns_doors *doors, struct pst_dnsd *d, int type, bool shared,
+                       struct pst_err *err);
+int pst_dns_doors_run(struct pst_dns_doors *doors, void *(*run)(void *), void *arg,
+                      struct pst_err *err);
+/* Waits for the thread, which the server's end has told to go. */
+void pst_dns_doors_close(struct pst_dns_doors *doors);
+
 /* ---- udp.c, tcp.c ---- */
 
 int pst_udp_start(struct pst_udp **ret, struct pst_dnsd *d, size_t number, struct pst_err *err);

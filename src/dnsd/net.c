@@ -2,7 +2,9 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "dnsd_internal.h"
 
@@ -85,4 +87,44 @@ int pst_dnsd_bind(const struct pst_dns_server *at, int type, bool shared, int *r
     *ret_fd = fd;
     fd = -1;
     return PST_OK;
+}
+
+int pst_dns_doors_open(struct pst_dns_doors *doors, struct pst_dnsd *d, int type, bool shared,
+                       struct pst_err *err)
+{
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &d->stop};
+
+    for (size_t i = 0; i < PST_DNSD_LISTEN_MAX; i++)
+        doors->fds[i] = -1;
+    doors->epoll = epoll_create1(EPOLL_CLOEXEC);
+    bool ok = doors->epoll >= 0 && epoll_ctl(doors->epoll, EPOLL_CTL_ADD, d->stop, &ev) == 0;
+    for (size_t i = 0; ok && i < d->opts.listen_n; i++) {
+        int rc = pst_dnsd_bind(&d->listen[i], type, shared, &doors->fds[i], err);
+        if (rc != PST_OK)
+            return rc;
+        ev.data.ptr = &doors->fds[i];
+        ok = epoll_ctl(doors->epoll, EPOLL_CTL_ADD, doors->fds[i], &ev) == 0;
+    }
+    return ok ? PST_OK : pst_fail_sys(err, "watching the sockets of the DNS server");
+}
+
+int pst_dns_doors_run(struct pst_dns_doors *doors, void *(*run)(void *), void *arg,
+                      struct pst_err *err)
+{
+    errno = pthread_create(&doors->thread, NULL, run, arg);
+    if (errno != 0)
+        return pst_fail_sys(err, "starting a thread of the DNS server");
+    doors->running = true;
+    return PST_OK;
+}
+
+void pst_dns_doors_close(struct pst_dns_doors *doors)
+{
+    if (doors->running)
+        pthread_join(doors->thread, NULL);
+    for (size_t i = 0; i < PST_DNSD_LISTEN_MAX; i++)
+        if (doors->fds[i] >= 0)
+            close(doors->fds[i]);
+    if (doors->epoll >= 0)
+        close(doors->epoll);
 }

@@ -39,10 +39,7 @@ struct connection {
 struct pst_tcp {
     struct pst_dnsd *d;
     struct pst_dns_reader *reader;
-    pthread_t thread;
-    bool running;
-    int epoll;
-    int fds[PST_DNSD_LISTEN_MAX];
+    struct pst_dns_doors doors;
     struct connection *first, *last;
     int64_t n;
     uint64_t seed;
@@ -171,7 +168,7 @@ static void serve(struct pst_tcp *t, struct connection *c)
         return;
     struct epoll_event ev = {.events = writing ? EPOLLOUT : EPOLLIN, .data.ptr = c};
     c->writing = writing;
-    if (epoll_ctl(t->epoll, EPOLL_CTL_MOD, c->fd, &ev) != 0)
+    if (epoll_ctl(t->doors.epoll, EPOLL_CTL_MOD, c->fd, &ev) != 0)
         close_connection(t, c);
 }
 
@@ -197,7 +194,7 @@ static bool enter(struct pst_tcp *t, int fd, const struct sockaddr *from)
         close_connection(t, t->first);
     struct connection *c = pst_alloc(sizeof *c);
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
-    if (!c || epoll_ctl(t->epoll, EPOLL_CTL_ADD, fd, &ev) != 0) {
+    if (!c || epoll_ctl(t->doors.epoll, EPOLL_CTL_ADD, fd, &ev) != 0) {
         pst_free(c);
         return false;
     }
@@ -257,8 +254,8 @@ static int expire(struct pst_tcp *t)
 static int listener_of(const struct pst_tcp *t, const struct epoll_event *ev)
 {
     for (size_t i = 0; i < t->d->opts.listen_n; i++)
-        if (ev->data.ptr == &t->fds[i])
-            return t->fds[i];
+        if (ev->data.ptr == &t->doors.fds[i])
+            return t->doors.fds[i];
     return -1;
 }
 
@@ -287,26 +284,10 @@ static void *run(void *arg)
 
     pthread_setname_np(pthread_self(), "dns-tcp");
     for (;;) {
-        int n = epoll_wait(t->epoll, events, EVENTS, expire(t));
+        int n = epoll_wait(t->doors.epoll, events, EVENTS, expire(t));
         if (!turn(t, events, n))
             return NULL;
     }
-}
-
-static int open_sockets(struct pst_tcp *t, struct pst_err *err)
-{
-    struct pst_dnsd *d = t->d;
-    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &d->stop};
-    bool ok = epoll_ctl(t->epoll, EPOLL_CTL_ADD, d->stop, &ev) == 0;
-
-    for (size_t i = 0; i < d->opts.listen_n; i++) {
-        int rc = pst_dnsd_bind(&d->listen[i], SOCK_STREAM, false, &t->fds[i], err);
-        if (rc != PST_OK)
-            return rc;
-        ev.data.ptr = &t->fds[i];
-        ok = ok && epoll_ctl(t->epoll, EPOLL_CTL_ADD, t->fds[i], &ev) == 0;
-    }
-    return ok ? PST_OK : pst_fail_sys(err, "watching the sockets of the DNS server");
 }
 
 PST_CLEANUP(struct pst_tcp, pst_tcp_stop);
@@ -320,18 +301,11 @@ int pst_tcp_start(struct pst_tcp **ret, struct pst_dnsd *d, struct pst_err *err)
     t->d = d;
     t->reader = &d->readers[PST_DNSD_THREADS_MAX];
     pst_rand_fill(d->opts.rand, &t->seed, sizeof t->seed);
-    for (size_t i = 0; i < PST_DNSD_LISTEN_MAX; i++)
-        t->fds[i] = -1;
-    t->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (t->epoll < 0)
-        return pst_fail_sys(err, "watching the sockets of the DNS server");
-    int rc = open_sockets(t, err);
+    int rc = pst_dns_doors_open(&t->doors, d, SOCK_STREAM, false, err);
+    if (rc == PST_OK)
+        rc = pst_dns_doors_run(&t->doors, run, t, err);
     if (rc != PST_OK)
         return rc;
-    errno = pthread_create(&t->thread, NULL, run, t);
-    if (errno != 0)
-        return pst_fail_sys(err, "starting a thread of the DNS server");
-    t->running = true;
     *ret = pst_take(&t);
     return PST_OK;
 }
@@ -340,14 +314,8 @@ void pst_tcp_stop(struct pst_tcp *t)
 {
     if (!t)
         return;
-    if (t->running)
-        pthread_join(t->thread, NULL);
+    pst_dns_doors_close(&t->doors);
     while (t->first)
         close_connection(t, t->first);
-    for (size_t i = 0; i < PST_DNSD_LISTEN_MAX; i++)
-        if (t->fds[i] >= 0)
-            close(t->fds[i]);
-    if (t->epoll >= 0)
-        close(t->epoll);
     pst_free(t);
 }

@@ -25,10 +25,7 @@ struct slot {
 struct pst_udp {
     struct pst_dnsd *d;
     struct pst_dns_reader *reader;
-    pthread_t thread;
-    bool running;
-    int epoll;
-    int fds[PST_DNSD_LISTEN_MAX];
+    struct pst_dns_doors doors;
     struct slot slots[BATCH];
     struct mmsghdr in[BATCH], out[BATCH];
 };
@@ -125,33 +122,16 @@ static void *run(void *arg)
 
     pthread_setname_np(pthread_self(), "dns-udp");
     for (;;) {
-        int n = epoll_wait(u->epoll, events, EVENTS, -1);
+        int n = epoll_wait(u->doors.epoll, events, EVENTS, -1);
 
         for (int i = 0; i < n; i++) {
-            int fd = events[i].data.fd;
-
-            if (fd == u->d->stop)
+            if (events[i].data.ptr == &u->d->stop)
                 return NULL;
-            for (int k = 0; k < ROUNDS && serve(u, fd); k++)
+            const int *fd = events[i].data.ptr;
+            for (int k = 0; k < ROUNDS && serve(u, *fd); k++)
                 ;
         }
     }
-}
-
-static int open_sockets(struct pst_udp *u, struct pst_err *err)
-{
-    struct pst_dnsd *d = u->d;
-    struct epoll_event ev = {.events = EPOLLIN, .data.fd = d->stop};
-    bool ok = epoll_ctl(u->epoll, EPOLL_CTL_ADD, d->stop, &ev) == 0;
-
-    for (size_t i = 0; i < d->opts.listen_n; i++) {
-        int rc = pst_dnsd_bind(&d->listen[i], SOCK_DGRAM, d->opts.threads > 1, &u->fds[i], err);
-        if (rc != PST_OK)
-            return rc;
-        ev.data.fd = u->fds[i];
-        ok = ok && epoll_ctl(u->epoll, EPOLL_CTL_ADD, u->fds[i], &ev) == 0;
-    }
-    return ok ? PST_OK : pst_fail_sys(err, "watching the sockets of the DNS server");
 }
 
 PST_CLEANUP(struct pst_udp, pst_udp_stop);
@@ -164,18 +144,11 @@ int pst_udp_start(struct pst_udp **ret, struct pst_dnsd *d, size_t number, struc
         return pst_fail_nomem(err, "a thread of the DNS server");
     u->d = d;
     u->reader = &d->readers[number];
-    for (size_t i = 0; i < PST_DNSD_LISTEN_MAX; i++)
-        u->fds[i] = -1;
-    u->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (u->epoll < 0)
-        return pst_fail_sys(err, "watching the sockets of the DNS server");
-    int rc = open_sockets(u, err);
+    int rc = pst_dns_doors_open(&u->doors, d, SOCK_DGRAM, d->opts.threads > 1, err);
+    if (rc == PST_OK)
+        rc = pst_dns_doors_run(&u->doors, run, u, err);
     if (rc != PST_OK)
         return rc;
-    errno = pthread_create(&u->thread, NULL, run, u);
-    if (errno != 0)
-        return pst_fail_sys(err, "starting a thread of the DNS server");
-    u->running = true;
     *ret = pst_take(&u);
     return PST_OK;
 }
@@ -184,12 +157,6 @@ void pst_udp_stop(struct pst_udp *u)
 {
     if (!u)
         return;
-    if (u->running)
-        pthread_join(u->thread, NULL);
-    for (size_t i = 0; i < PST_DNSD_LISTEN_MAX; i++)
-        if (u->fds[i] >= 0)
-            close(u->fds[i]);
-    if (u->epoll >= 0)
-        close(u->epoll);
+    pst_dns_doors_close(&u->doors);
     pst_free(u);
 }

@@ -86,16 +86,13 @@ static int remove_value(struct pst_order *o, struct pst_err *err)
 
 static int give_up(struct pst_tx *tx, const struct pst_dns_record_row *r, struct pst_err *err)
 {
-    struct pst_event e = {.kind = "dns.record-left", .actor = "system"};
-
-    memcpy(e.app_id, r->app_id, sizeof e.app_id);
-    memcpy(e.domain_id, r->domain_id, sizeof e.domain_id);
-    snprintf(
-        e.text, sizeof e.text,
-        "the TXT value %s of %.100s could not be taken away at %.20s; remove it by hand: %.100s",
-        r->value, r->target, r->provider, r->problem);
     int rc = pst_dns_record_delete(tx, r, err);
-    return rc == PST_OK ? pst_event_append(tx, &e, err) : rc;
+    if (rc != PST_OK)
+        return rc;
+    return pst_event_system(
+        tx, r->app_id, r->domain_id, "dns.record-left", err,
+        "the TXT value %s of %.100s could not be taken away at %.20s; remove it by hand: %s",
+        r->value, r->target, r->provider, r->problem);
 }
 
 struct removed {
@@ -180,10 +177,9 @@ static int save_error(struct pst_tx *tx, struct check *c, struct pst_err *err)
     rc = pst_domain_update(tx, &d, err);
     if (rc < 0 || !o->dns_error[0])
         return rc;
-    char text[400];
-    snprintf(text, sizeof text, "The variables of the DNS provider are not usable: %.330s",
-             o->survey->fault.text);
-    return pst_finish_event(tx, &d, "domain.dns-provider", text, err);
+    return pst_event_system(tx, d.app_id, d.id, "domain.dns-provider", err,
+                            "The variables of the DNS provider are not usable: %s",
+                            o->survey->fault.text);
 }
 
 /* An order that waits goes on at once; one that somebody works on right now is seen again. */

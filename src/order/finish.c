@@ -10,18 +10,6 @@
 
 enum { DAY_S = 86400 };
 
-int pst_finish_event(struct pst_tx *tx, const struct pst_domain *d, const char *kind,
-                     const char *text, struct pst_err *err)
-{
-    struct pst_event e = {0};
-    pst_str_copy(e.kind, sizeof e.kind, kind);
-    pst_str_copy(e.actor, sizeof e.actor, "system");
-    memcpy(e.app_id, d->app_id, sizeof e.app_id);
-    memcpy(e.domain_id, d->id, sizeof e.domain_id);
-    pst_str_cut(e.text, sizeof e.text, text);
-    return pst_event_append(tx, &e, err);
-}
-
 int pst_order_drop_challenge(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
 {
     return o->data.token[0] ? pst_challenge_delete(tx, o->data.token, err) : PST_OK;
@@ -68,7 +56,6 @@ int pst_finish_failed(struct pst_tx *tx, struct pst_order *o, const struct pst_e
 {
     struct pst_domain d;
     int64_t now = pst_order_now_ms(o);
-    char text[400];
 
     int rc = pst_order_budget_failed(tx, o, err);
     if (rc < 0)
@@ -86,8 +73,8 @@ int pst_finish_failed(struct pst_tx *tx, struct pst_order *o, const struct pst_e
     rc = pst_domain_update(tx, &d, err);
     if (rc < 0)
         return rc;
-    snprintf(text, sizeof text, "attempt %" PRId64 " failed: %.340s", o->row.attempt, fault->text);
-    return pst_finish_event(tx, &d, "order.failed", text, err);
+    return pst_event_system(tx, d.app_id, d.id, "order.failed", err,
+                            "attempt %" PRId64 " failed: %s", o->row.attempt, fault->text);
 }
 
 int pst_finish_asked(struct pst_tx *tx, struct pst_order *o, const struct pst_err *fault,
@@ -107,7 +94,7 @@ int pst_finish_asked(struct pst_tx *tx, struct pst_order *o, const struct pst_er
     rc = pst_domain_update(tx, &d, err);
     if (rc < 0 || (told && !o->remind))
         return rc;
-    return pst_finish_event(tx, &d, "domain.action-required", d.reason, err);
+    return pst_event_system(tx, d.app_id, d.id, "domain.action-required", err, "%s", d.reason);
 }
 
 /* Spread by the certificate's own number, so that it is the same after a restart. */
@@ -120,7 +107,6 @@ int pst_finish_issued(struct pst_tx *tx, struct pst_order *o, struct pst_err *er
 {
     struct pst_domain d;
     char until[PST_TIME_SIZE];
-    char text[200];
 
     int rc = pst_order_drop_challenge(tx, o, err);
     if (rc < 0)
@@ -143,8 +129,8 @@ int pst_finish_issued(struct pst_tx *tx, struct pst_order *o, struct pst_err *er
     rc = pst_domain_update(tx, &d, err);
     if (rc < 0)
         return rc;
-    snprintf(text, sizeof text, "certificate %s issued, valid until %s", o->issued.serial, until);
-    return pst_finish_event(tx, &d, "certificate.issued", text, err);
+    return pst_event_system(tx, d.app_id, d.id, "certificate.issued", err,
+                            "certificate %s issued, valid until %s", o->issued.serial, until);
 }
 
 int pst_finish_served(struct pst_tx *tx, struct pst_order *o, bool on_top, struct pst_err *err)
@@ -171,12 +157,10 @@ int pst_finish_served(struct pst_tx *tx, struct pst_order *o, bool on_top, struc
     if (rc < 0)
         return rc;
     if (!on_top)
-        return pst_finish_event(tx, &d, "certificate.standby",
-                                "every edge has the certificate; the uploaded one is served", err);
-    return pst_finish_event(tx, &d, "certificate.served",
-                            first ? "every edge serves the first certificate"
-                                  : "every edge serves the renewed certificate",
-                            err);
+        return pst_event_system(tx, d.app_id, d.id, "certificate.standby", err,
+                                "every edge has the certificate; the uploaded one is served");
+    return pst_event_system(tx, d.app_id, d.id, "certificate.served", err,
+                            "every edge serves the %s certificate", first ? "first" : "renewed");
 }
 
 int pst_finish_scheduled(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)

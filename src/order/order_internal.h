@@ -270,9 +270,6 @@ void pst_order_describe_verdict(struct pst_domain *d, const struct pst_watch_ver
 /* A wildcard cannot go on before its owner mends something. */
 int pst_finish_asked(struct pst_tx *tx, struct pst_order *o, const struct pst_err *fault,
                      const struct pst_order_decision *d, struct pst_err *err);
-/* An event about the domain. */
-int pst_finish_event(struct pst_tx *tx, const struct pst_domain *d, const char *kind,
-                     const char *text, struct pst_err *err);
 
 /* ---- way.c: by which way can a wildcard be proved right now? ---- */
 

@@ -130,24 +130,21 @@ static int ends_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
 static int tell_end(struct pst_tx *tx, const struct warn *w, int64_t until_at, struct pst_err *err)
 {
     struct pst_domain d;
-    char until[PST_TIME_SIZE], text[320];
+    char until[PST_TIME_SIZE], when[32] = "";
     int64_t days = (until_at - w->now) / DAY_S;
+    bool over = until_at < w->now;
 
     int rc = pst_domain_get(tx, w->at->domain_id, &d, err);
     if (rc != PST_OK)
         return rc < 0 ? rc : PST_OK;
     pst_time_format(until, until_at * 1000);
-    if (until_at < w->now)
-        snprintf(text, sizeof text,
-                 "the permanent DNS record ended at %s: give it a later persistUntil, or none",
-                 until);
-    else
-        snprintf(text, sizeof text,
-                 "the permanent DNS record ends at %s, in %lld days: give it a later persistUntil, "
-                 "or none",
-                 until, (long long)days);
+    if (!over)
+        snprintf(when, sizeof when, ", in %lld days", (long long)days);
     pst_log_warn(LOG, "a permanent record ends", pst_kv_s("name", d.ascii), pst_kv_i("days", days));
-    return pst_finish_event(tx, &d, "domain.record-ends", text, err);
+    return pst_event_system(tx, d.app_id, d.id, "domain.record-ends", err,
+                            "the permanent DNS record %s at %s%s: give it a later persistUntil, or "
+                            "none",
+                            over ? "ended" : "ends", until, when);
 }
 
 /* One that is gone or says something else is the affair of the next order. */

@@ -53,16 +53,13 @@ int64_t pst_order_ask_again_ms(const struct pst_order_env *env, int64_t retry_af
 static int tell(struct pst_tx *tx, const struct pst_domain *d, const struct question *q,
                 struct pst_err *err)
 {
-    struct pst_event e = {.kind = "certificate.renewal-moved", .actor = "system"};
     const char *url = q->window.explanation_url;
     char at[PST_TIME_SIZE];
 
     pst_time_format(at, d->due_at_ms);
-    memcpy(e.app_id, d->app_id, sizeof e.app_id);
-    memcpy(e.domain_id, d->id, sizeof e.domain_id);
-    snprintf(e.text, sizeof e.text, "the CA wants the certificate renewed earlier, at %s%s%.300s",
-             at, url[0] ? ": see " : "", url);
-    return pst_event_append(tx, &e, err);
+    return pst_event_system(tx, d->app_id, d->id, "certificate.renewal-moved", err,
+                            "the CA wants the certificate renewed earlier, at %s%s%s", at,
+                            url[0] ? ": see " : "", url);
 }
 
 /* A renewal that has begun or has failed already keeps its own schedule. */

@@ -109,19 +109,25 @@ static int provider_fault(const struct pst_order *o, struct pst_err *err)
     return err->rc;
 }
 
-int pst_step_surveying(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
+/*
+ * The account, then a look at all ways.  PST_OK; PST_DONE: the step is over, ret says what is next;
+ * or a fault.
+ */
+static int survey(struct pst_order *o, bool check, struct pst_step *ret, struct pst_err *err)
 {
     int rc = ready(o, ret, err);
     if (rc == PST_OK)
-        rc = pst_order_survey(o, true, err);
-    if (rc == PST_NOTYET)
-        return PST_OK;
-    if (rc == PST_NOTFOUND) {
+        rc = pst_order_survey(o, check, err);
+    if (rc == PST_NOTFOUND)
         ret->next = PST_ORDER_WITHDRAWN; /* the domain is gone, and the order with it */
-        return PST_OK;
-    }
+    return rc == PST_NOTFOUND || rc == PST_NOTYET ? PST_DONE : rc;
+}
+
+int pst_step_surveying(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
+{
+    int rc = survey(o, true, ret, err);
     if (rc != PST_OK)
-        return rc;
+        return rc == PST_DONE ? PST_OK : rc;
     if (o->survey->way == PST_WAY_PROVIDER && o->survey->fault.rc != PST_OK)
         return provider_fault(o, err);
     ret->also = also_surveyed;
@@ -219,10 +225,8 @@ static void describe_manual(struct pst_domain *d, struct pst_order *o)
 static int tell_manual(struct pst_tx *tx, const struct pst_domain *d, const char *why,
                        struct pst_err *err)
 {
-    char text[400];
-
-    snprintf(text, sizeof text, "%.80sMake this DNS record: %.290s", why, d->record);
-    return pst_finish_event(tx, d, "domain.action-required", text, err);
+    return pst_event_system(tx, d->app_id, d->id, "domain.action-required", err,
+                            "%sMake this DNS record: %s", why, d->record);
 }
 
 static int also_manual(struct pst_tx *tx, struct pst_order *o, struct pst_err *err)
@@ -279,17 +283,9 @@ static int choose_provider(struct pst_order *o, struct pst_step *ret, struct pst
 
 int pst_step_choosing(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
 {
-    int rc = ready(o, ret, err);
-    if (rc == PST_OK)
-        rc = pst_order_survey(o, true, err);
-    if (rc == PST_NOTYET)
-        return PST_OK;
-    if (rc == PST_NOTFOUND) {
-        ret->next = PST_ORDER_WITHDRAWN;
-        return PST_OK;
-    }
+    int rc = survey(o, true, ret, err);
     if (rc != PST_OK)
-        return rc;
+        return rc == PST_DONE ? PST_OK : rc;
     bool persist = o->survey->way == PST_WAY_PERSIST;
     const char *url = persist ? o->data.persist_url : o->data.dns_url;
     memcpy(o->data.target, o->survey->target, sizeof o->data.target);
@@ -529,17 +525,9 @@ static bool better(const struct pst_order *o)
 
 int pst_step_awaiting(struct pst_order *o, struct pst_step *ret, struct pst_err *err)
 {
-    int rc = ready(o, ret, err);
-    if (rc == PST_OK)
-        rc = pst_order_survey(o, false, err);
-    if (rc == PST_NOTYET)
-        return PST_OK;
-    if (rc == PST_NOTFOUND) {
-        ret->next = PST_ORDER_WITHDRAWN;
-        return PST_OK;
-    }
+    int rc = survey(o, false, ret, err);
     if (rc != PST_OK)
-        return rc;
+        return rc == PST_DONE ? PST_OK : rc;
     if (better(o)) {
         ret->next = PST_ORDER_CHOOSING;
         return PST_OK;

@@ -1,6 +1,9 @@
 /* event_db.c - what happened: append only, and the chain that seals it. */
 #include "store_internal.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+
 #include <postern/history.h>
 
 #define COLS "id, at_ms, kind, actor, request_id, app_id, domain_id, text"
@@ -125,6 +128,23 @@ int pst_event_append(struct pst_tx *tx, struct pst_event *e, struct pst_err *err
     return pst_number(tx, &stmts[APPEND], &e->seq, err, pst_t(e->id), pst_i(e->at_ms),
                       pst_t(e->kind), pst_t(e->actor), pst_t(e->request_id), pst_t(e->app_id),
                       pst_t(e->domain_id), pst_t(e->text));
+}
+
+int pst_event_system(struct pst_tx *tx, const char *app_id, const char *domain_id, const char *kind,
+                     struct pst_err *err, const char *fmt, ...)
+{
+    struct pst_event e = {.actor = "system"};
+    char text[2 * sizeof e.text];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    pst_str_copy(e.kind, sizeof e.kind, kind);
+    pst_str_copy(e.app_id, sizeof e.app_id, app_id);
+    pst_str_copy(e.domain_id, sizeof e.domain_id, domain_id);
+    pst_str_cut(e.text, sizeof e.text, text);
+    return pst_event_append(tx, &e, err);
 }
 
 typedef int each_fn(const struct pst_event *e, void *arg);

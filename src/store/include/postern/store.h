@@ -662,6 +662,10 @@ struct pst_event {
 };
 /* Append only.  Fills id, at_ms. */
 int pst_event_append(struct pst_tx *tx, struct pst_event *e, struct pst_err *err);
+/* What Postern itself did about a domain, or saw; a text that is too long is cut. */
+int pst_event_system(struct pst_tx *tx, const char *app_id, const char *domain_id, const char *kind,
+                     struct pst_err *err, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
 /* Newest first; a NULL or "" domain_id: all. */
 int pst_event_each(struct pst_tx *tx, const char *domain_id, size_t limit,
                    int (*fn)(const struct pst_event *e, void *arg), void *arg, struct pst_err *err);
