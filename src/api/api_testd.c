@@ -358,6 +358,8 @@ static int do_block(struct pst_tx *tx, void *arg, struct pst_err *err)
     (void)tx;
     (void)err;
     pst_json_get_int(d->j, "ms", &ms);
+    printf("ok\n"); /* the test goes on meanwhile */
+    fflush(stdout);
     struct timespec left = {ms / 1000, ms % 1000 * 1000000};
     while (nanosleep(&left, &left) != 0)
         continue;
@@ -399,10 +401,6 @@ static void obey(struct testd *t, const char *line)
         if (!pst_streq(deeds[i].name, what))
             continue;
         struct deed d = {t, j};
-        if (pst_streq(what, "block")) {
-            printf("ok\n"); /* the test goes on meanwhile */
-            fflush(stdout);
-        }
         rc = pst_store_write(t->store, deeds[i].run, &d, NULL, &t->err);
         if (pst_streq(what, "block"))
             return;
