@@ -6,7 +6,7 @@
 #include <postern/cert.h>
 #include <postern/conf.h>
 
-#include "claims.h"
+#include "slots.h"
 
 enum { KEY_LEN = 32, QUEUE_PER_WORKER = 64 };
 
@@ -112,7 +112,9 @@ int pst_api_start(struct pst_api **ret, const struct pst_api_opts *opts, struct 
     if (rc == PST_OK)
         rc = pst_limiter_new(&api->limiter, opts->rand, err);
     if (rc == PST_OK)
-        rc = pst_proof_slots_new(&api->proofs, (api->set.workers + 1) / 2, err);
+        rc = pst_slots_new(&api->proofs, (api->set.workers + 1) / 2, err);
+    if (rc == PST_OK)
+        rc = pst_slots_new(&api->rsa_keys, (api->set.workers + 1) / 2, err);
     if (rc == PST_OK)
         rc = pst_store_write(opts->store, load_keys, api, NULL, err);
     if (rc == PST_OK)
@@ -134,7 +136,8 @@ void pst_api_stop(struct pst_api *api)
     pst_server_stop(api);
     pst_pool_free(api);
     pst_limiter_free(api->limiter);
-    pst_proof_slots_free(api->proofs);
+    pst_slots_free(api->proofs);
+    pst_slots_free(api->rsa_keys);
     pst_secret_deinit(&api->jwt_key);
     pst_secret_deinit(&api->proof_key);
     pst_buf_deinit(&api->roots);

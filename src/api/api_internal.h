@@ -360,8 +360,9 @@ struct pst_api {
     struct pst_api_opts opts;
     struct pst_api_settings set;
     struct pst_secret jwt_key;
-    struct pst_secret proof_key;    /* of the values that prove who controls a name */
-    struct pst_proof_slots *proofs; /* who is looking for them */
+    struct pst_secret proof_key; /* of the values that prove who controls a name */
+    struct pst_slots *proofs;    /* who is looking for them */
+    struct pst_slots *rsa_keys;  /* who is having one made */
     struct pst_pool pool;
     struct pst_limiter *limiter; /* failed logins by address */
     struct pst_buf roots;        /* public roots, PEM; empty where the system has none */
@@ -441,6 +442,9 @@ int pst_req_app_named(struct pst_req *req, struct pst_tx *tx, const char *id_or_
  * 404), negative. */
 int pst_req_app(struct pst_req *req, struct pst_tx *tx, struct pst_app *ret, struct pst_answer *ans,
                 struct pst_err *err);
+/* The same for who wants to see values of its variables: readers see all apps, but not these. */
+int pst_variables_app(struct pst_req *req, struct pst_tx *tx, struct pst_app *ret,
+                      struct pst_answer *ans, struct pst_err *err);
 /* And the domain of the second one. */
 int pst_req_domain(struct pst_req *req, struct pst_tx *tx, struct pst_app *ret_app,
                    struct pst_domain *ret, struct pst_answer *ans, struct pst_err *err);

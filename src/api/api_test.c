@@ -9,6 +9,7 @@
 #include "api_internal.h"
 #include "challenges.h"
 #include "claims.h"
+#include "slots.h"
 #include "upstream_address.h"
 
 /* ---- targets ---- */
@@ -306,6 +307,26 @@ static void a_proof_is_for_one_tenant_and_one_name(void **state)
     assert_survives_no_memory(rc, rc = pst_proof_value(&key, alice, "example.com", two, &err));
 }
 
+/* ---- long work ---- */
+
+static void a_tenant_takes_two_slots(void **state)
+{
+    struct pst_slots *slots = NULL;
+    struct pst_err err = {0};
+
+    (void)state;
+    assert_ok(pst_slots_new(&slots, 3, &err), err);
+    assert_true(pst_slot_take(slots, "alice"));
+    assert_true(pst_slot_take(slots, "alice"));
+    assert_false(pst_slot_take(slots, "alice"));
+    assert_true(pst_slot_take(slots, "bob"));
+    assert_false(pst_slot_take(slots, "carol"));
+    pst_slot_give(slots, "alice");
+    assert_true(pst_slot_take(slots, "carol"));
+    assert_false(pst_slot_take(slots, "alice"));
+    pst_slots_free(slots);
+}
+
 /* ---- failed logins ---- */
 
 static void failures_are_counted_by_address(void **state)
@@ -496,6 +517,7 @@ int main(void)
         cmocka_unit_test(the_authorization_field),
         cmocka_unit_test(tokens_are_random_and_stored_as_hashes),
         cmocka_unit_test(a_proof_is_for_one_tenant_and_one_name),
+        cmocka_unit_test(a_tenant_takes_two_slots),
         cmocka_unit_test(failures_are_counted_by_address),
         cmocka_unit_test(ipv6_counts_by_network),
         cmocka_unit_test(more_addresses_than_places),

@@ -11,68 +11,12 @@
 
 #include "claims.h"
 #include "domain_add.h"
+#include "slots.h"
 
 #define LABEL  "_postern-challenge."
 #define PREFIX "postern-proof="
 
-enum { MAC_BYTES = 20, EACH_TENANT = 2, DAY_MS = 86400000 };
-
-/* ---- who may look ---- */
-
-struct pst_proof_slots {
-    pthread_mutex_t lock;
-    size_t n;
-    char users[][PST_ID_SIZE]; /* "": free */
-};
-
-int pst_proof_slots_new(struct pst_proof_slots **ret, size_t n, struct pst_err *err)
-{
-    struct pst_proof_slots *s = pst_zalloc(1, sizeof *s + n * sizeof s->users[0]);
-
-    if (!s)
-        return pst_fail_nomem(err, "the proofs of names");
-    pthread_mutex_init(&s->lock, NULL);
-    s->n = n;
-    *ret = s;
-    return PST_OK;
-}
-
-void pst_proof_slots_free(struct pst_proof_slots *s)
-{
-    if (!s)
-        return;
-    pthread_mutex_destroy(&s->lock);
-    pst_free(s);
-}
-
-/* False: all are taken, or the tenant has two. */
-static bool slot_take(struct pst_proof_slots *s, const char *user_id)
-{
-    char *mine = NULL;
-    size_t has = 0;
-
-    pthread_mutex_lock(&s->lock);
-    for (size_t i = 0; i < s->n; i++) {
-        has += pst_streq(s->users[i], user_id);
-        if (!s->users[i][0])
-            mine = s->users[i];
-    }
-    bool taken = mine && has < EACH_TENANT;
-    if (taken)
-        pst_str_copy(mine, PST_ID_SIZE, user_id);
-    pthread_mutex_unlock(&s->lock);
-    return taken;
-}
-
-static void slot_give(struct pst_proof_slots *s, const char *user_id)
-{
-    pthread_mutex_lock(&s->lock);
-    size_t i = 0;
-    while (!pst_streq(s->users[i], user_id))
-        i++;
-    s->users[i][0] = '\0';
-    pthread_mutex_unlock(&s->lock);
-}
+enum { MAC_BYTES = 20, DAY_MS = 86400000 };
 
 /* ---- the records ---- */
 
@@ -168,17 +112,17 @@ static int ask(const struct pst_req *req, struct pst_claim *c, struct pst_err *e
 static int look_in_dns(struct pst_req *req, struct pst_claim *c, struct pst_answer *ans,
                        struct pst_err *err)
 {
-    struct pst_proof_slots *slots = req->api->proofs;
+    struct pst_slots *slots = req->api->proofs;
 
     if (!req->api->opts.proofs || c->records_n == 0)
         return PST_OK;
-    if (!slot_take(slots, c->user_id)) {
+    if (!pst_slot_take(slots, c->user_id)) {
         int rc = pst_answer_error(ans, 429, "a proof is being looked for already; try again");
         ans->retry_after_s = 1;
         return rc;
     }
     int rc = ask(req, c, err);
-    slot_give(slots, c->user_id);
+    pst_slot_give(slots, c->user_id);
     return rc;
 }
 

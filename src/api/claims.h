@@ -78,9 +78,4 @@ int pst_claim_take(struct pst_req *req, struct pst_tx *tx, struct pst_claim *c,
 int pst_claim_event(struct pst_req *req, struct pst_tx *tx, const struct pst_claim *c,
                     const struct pst_domain *d, struct pst_err *err);
 
-/* Tenants whose proofs are being looked for. */
-struct pst_proof_slots;
-int pst_proof_slots_new(struct pst_proof_slots **ret, size_t n, struct pst_err *err);
-void pst_proof_slots_free(struct pst_proof_slots *s);
-
 #endif

@@ -6,6 +6,7 @@
 #include <postern/crypto.h>
 
 #include "domain_view.h"
+#include "slots.h"
 
 enum { CSR_MAX = 16 * 1024, COMMON_NAME_MAX = 64 };
 
@@ -159,6 +160,24 @@ static int new_key(struct making *m, struct pst_err *err)
                               "must be p256, p384, rsa2048, rsa3072 or rsa4096");
 }
 
+/* Making an RSA key takes seconds of a worker. */
+static int new_key_in_turn(struct making *m, struct pst_err *err)
+{
+    struct pst_slots *slots = m->req->api->rsa_keys;
+    const char *user_id = m->req->user.id;
+
+    if (!m->body.key_type || !pst_str_starts(m->body.key_type, "rsa"))
+        return new_key(m, err);
+    if (!pst_slot_take(slots, user_id)) {
+        int rc = pst_answer_error(m->ans, 429, "other RSA keys are being made; try again");
+        m->ans->retry_after_s = 2;
+        return rc;
+    }
+    int rc = new_key(m, err);
+    pst_slot_give(slots, user_id);
+    return rc;
+}
+
 /* "/C=FR/O=Acme/CN=www.example.com" */
 static void write_subject(struct making *m)
 {
@@ -184,7 +203,7 @@ static int make(struct making *m, struct pst_err *err)
 
     pst_id_new(m->req->api->opts.rand, r->id);
     memcpy(r->domain_id, m->domain.id, sizeof r->domain_id);
-    int rc = new_key(m, err);
+    int rc = new_key_in_turn(m, err);
     if (rc == PST_OK)
         rc = pst_key_open(keys, "request", r->id, r->sealed.data, r->sealed.len, &key, err);
     if (rc == PST_OK)

@@ -395,7 +395,7 @@ int pst_v2_env(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans, s
 
     int rc = enter_app(req, ans);
     if (rc == PST_OK)
-        rc = pst_req_app(req, tx, &a, ans, err);
+        rc = pst_variables_app(req, tx, &a, ans, err);
     if (rc != PST_OK)
         return rc;
     if (!list)

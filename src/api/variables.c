@@ -96,6 +96,18 @@ static int list_variable(const struct pst_variable *v, void *arg)
                                                           : pst_fail_nomem(l->err, "the variables");
 }
 
+int pst_variables_app(struct pst_req *req, struct pst_tx *tx, struct pst_app *ret,
+                      struct pst_answer *ans, struct pst_err *err)
+{
+    int rc = pst_req_app(req, tx, ret, ans, err);
+
+    if (rc == PST_OK && req->user.role == PST_ROLE_READER && !pst_streq(ret->user_id, req->user.id))
+        return pst_answer_error(ans, 403,
+                                "values are secrets: only the owner and operators see "
+                                "them");
+    return rc;
+}
+
 int pst_variables_list(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans,
                        struct pst_err *err)
 {
@@ -105,7 +117,7 @@ int pst_variables_list(struct pst_req *req, struct pst_tx *tx, struct pst_answer
     struct pst_app a;
 
     l.resolve = aliases && pst_streq(aliases, "false");
-    int rc = pst_req_app(req, tx, &a, ans, err);
+    int rc = pst_variables_app(req, tx, &a, ans, err);
     if (rc != PST_OK)
         return rc;
     if (!list)

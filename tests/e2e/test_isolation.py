@@ -6,6 +6,7 @@ leaves every row of the database as it was.
 """
 
 import base64
+import concurrent.futures
 import hashlib
 import hmac
 import http.client
@@ -17,6 +18,7 @@ import socket
 import sqlite3
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -532,6 +534,20 @@ def test_a_deploy_token_knows_one_app(lite, op):
     assert state(lite) == before
 
 
+def test_a_reader_sees_apps_and_no_values(lite):
+    """Who watches the platform needs no secrets of its tenants."""
+    for path in (f"/v1/apps/{lite.b.id['app']}", f"/v1/apps/{lite.b.id['app']}/domains"):
+        assert lite.call("GET", path, user="rita").status == 200
+    for path in (f"/v1/apps/{lite.b.id['app']}/variables",
+                 f"/v1/apps/{lite.b.id['app']}/variables?aliases=false",
+                 f"/v2/self/applications/{lite.b.id['app']}/env"):
+        answer = lite.call("GET", path, user="rita")
+        assert answer.status == 403 and lite.b.mark not in answer.text, answer
+        assert lite.b.mark in lite.call("GET", path, user="olga").text
+    for path in ("/v1/webhooks", "/v1/tokens", "/v1/imports"):
+        assert lite.b.mark not in lite.call("GET", path, user="rita").text
+
+
 # ---- who asks ----
 
 class Door(http.client.HTTPConnection):
@@ -855,3 +871,25 @@ def test_a_domain_has_so_many_requests(lite):
         lite.made("POST", path, {"csr": {}}, t.user)
     answer = lite.call("POST", path, {"csr": {}}, user=t.user)
     assert answer.status == 422 and list(answer.json["errors"]) == ["csr"], answer
+
+
+def test_a_tenants_rsa_keys_leave_workers_to_others(tmp_path):
+    p = Platform(tmp_path, "api.workers=4")
+    t, other = (p.furnish(p.account()) for _ in range(2))
+    path = "/v1/apps/{}/domains/{}/csr"
+
+    def make(_):
+        return p.call("POST", path.format(t.id["app"], t.id["domain"]),
+                      {"csr": {"key_type": "rsa4096"}}, user=t.user)
+
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        told = [pool.submit(make, n) for n in range(6)]
+        began = time.monotonic()
+        p.made("POST", path.format(other.id["app"], other.id["domain"]), {"csr": {}}, other.user)
+        took = time.monotonic() - began
+        answers = [one.result() for one in told]
+    assert sorted({a.status for a in answers}) == [201, 429]
+    for answer in answers:
+        assert answer.status == 201 or answer.headers["Retry-After"] == "2"
+    assert took < 2
+    p.api.close()

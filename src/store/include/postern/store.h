@@ -141,7 +141,8 @@ int pst_user_lock(struct pst_tx *tx, const char *id, struct pst_err *err);
 int pst_user_apps(struct pst_tx *tx, const char *id, int64_t *ret_n, struct pst_err *err);
 
 int pst_token_insert(struct pst_tx *tx, struct pst_token *t, struct pst_err *err);
-/* PST_NOTFOUND for an unknown or revoked one. */
+/* PST_NOTFOUND for an unknown or revoked one.  An index is asked, not in constant time: what its
+ * time tells of a digest says nothing of the 256 random bits that it is of. */
 int pst_token_by_hash(struct pst_tx *tx, const char *hash, struct pst_token *ret,
                       struct pst_err *err);
 int pst_token_get(struct pst_tx *tx, const char *id, struct pst_token *ret, struct pst_err *err);
