@@ -33,7 +33,7 @@ _postern() {
     if [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "$flags --app --json --region --url --help" -- "$word"))
     elif [[ -z $verb || $verb == help ]]; then
-        COMPREPLY=($(compgen -W 'login logout self regions apps create apps-info force-https destroy rename restart sticky-session router-logs env env-get env-set env-unset dns-providers upstreams upstreams-set upstreams-drain domains domains-add domains-ssl csr csrs csr-remove domains-remove domains-explain domains-proof domains-retry set-canonical-domain unset-canonical-domain domains-import domains-export imports imports-refused imports-cancel tokens tokens-create tokens-renew tokens-revoke users users-add users-remove ledger cas certs-check certs-show certs-convert events platform edges edges-remove edges-enrol-token webhooks webhooks-add webhooks-remove webhooks-ping version help completion mdoc' -- "$word"))
+        COMPREPLY=($(compgen -W 'login logout self regions apps create apps-info force-https destroy rename restart sticky-session router-logs env env-get env-set env-unset dns-providers upstreams upstreams-set upstreams-drain domains domains-add domains-ssl csr csrs csr-remove domains-remove domains-explain domains-proof domains-retry set-canonical-domain unset-canonical-domain domains-import domains-export imports imports-refused imports-cancel tokens tokens-create tokens-renew tokens-revoke users users-add users-remove ledger cas bundles bundles-remove certs-check certs-show certs-convert events platform edges edges-remove edges-enrol-token webhooks webhooks-add webhooks-remove webhooks-ping version help completion mdoc' -- "$word"))
     elif [[ $verb == completion ]]; then
         COMPREPLY=($(compgen -W 'bash zsh fish' -- "$word"))
     fi

@@ -91,6 +91,8 @@ complete -c postern -n '__fish_seen_subcommand_from users-add' -l role -x -d 'op
 complete -c postern -n __fish_use_subcommand -a users-remove -d 'Remove an account that has no apps (operators only).'
 complete -c postern -n __fish_use_subcommand -a ledger -d 'Show what is left of the CA'\''s limits (operators only).'
 complete -c postern -n __fish_use_subcommand -a cas -d 'List the CAs, or show all that is known of one (operators only).'
+complete -c postern -n __fish_use_subcommand -a bundles -d 'List the certificates that are kept for domains added later.'
+complete -c postern -n __fish_use_subcommand -a bundles-remove -d 'Keep a certificate no longer for domains added later.'
 complete -c postern -n __fish_use_subcommand -a certs-check -d 'Judge a certificate as an upload would be; no server is needed.'
 complete -c postern -n '__fish_seen_subcommand_from certs-check' -l cert -x -d 'The certificate, with its intermediates.'
 complete -c postern -n '__fish_seen_subcommand_from certs-check' -l key -x -d 'Its private key.'

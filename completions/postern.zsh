@@ -49,6 +49,8 @@ _postern_commands() {
         'users-remove:Remove an account that has no apps (operators only).'
         'ledger:Show what is left of the CA'\''s limits (operators only).'
         'cas:List the CAs, or show all that is known of one (operators only).'
+        'bundles:List the certificates that are kept for domains added later.'
+        'bundles-remove:Keep a certificate no longer for domains added later.'
         'certs-check:Judge a certificate as an upload would be; no server is needed.'
         'certs-show:Show what stands in files with certificates and keys.'
         'certs-convert:Print certificates and keys of any form as PEM.'

@@ -396,6 +396,7 @@ pst_handler pst_domains_export;
 pst_handler pst_imports_list, pst_imports_create, pst_imports_get, pst_imports_lines,
     pst_imports_refusals, pst_imports_finish, pst_imports_cancel;
 pst_handler pst_certificates_check;
+pst_handler pst_bundles_list, pst_bundles_delete;
 pst_handler pst_requests_list, pst_requests_create, pst_requests_delete;
 pst_handler pst_events_list, pst_events_of_app, pst_events_of_domain, pst_health_get;
 pst_handler pst_dns_providers_list, pst_edges_list, pst_edges_delete, pst_edges_enrol_token;
@@ -417,7 +418,7 @@ struct pst_json *pst_user_json(const struct pst_user *u);
 pst_handler pst_v2_self, pst_v2_token, pst_v2_summary, pst_v2_app, pst_v2_vhosts, pst_v2_vhost_put,
     pst_v2_vhost_delete, pst_v2_favourite_get, pst_v2_favourite_put, pst_v2_favourite_delete,
     pst_v2_upload, pst_v2_upload_form, pst_v2_env, pst_v2_env_none, pst_v2_env_put,
-    pst_v2_env_put_all, pst_v2_env_delete;
+    pst_v2_env_put_all, pst_v2_env_delete, pst_v2_bundles, pst_v2_bundle_delete;
 /* {"id","message","type"}; type: "success" or "error". */
 int pst_v2_message(struct pst_answer *ans, int status, int64_t id, const char *type,
                    const char *text);

@@ -6,6 +6,7 @@
 #include <postern/conf.h>
 #include <postern/name.h>
 
+#include "bundles.h"
 #include "claims.h"
 #include "domain_add.h"
 #include "uploads.h"
@@ -105,6 +106,8 @@ int pst_adder_open(struct pst_adder *a, struct pst_tx *tx, const struct pst_app 
         rc = pst_app_lock(tx, app->id, err);
     if (rc == PST_OK)
         rc = pst_domain_count(tx, app->id, &a->n, err);
+    if (rc == PST_OK)
+        rc = pst_bundle_count(tx, app->user_id, &a->bundles_n, err);
     if (rc != PST_OK)
         return rc < 0 ? rc : pst_unexpected(err, rc, "the app of a new domain");
     snprintf(a->platform, sizeof a->platform, "%s%s", domain[0] ? "." : "", domain);
@@ -124,8 +127,39 @@ int pst_domain_upload_event(struct pst_req *req, struct pst_tx *tx, const struct
                          until);
 }
 
+/* Where a domain's certificate comes from: from one of these, or from nowhere. */
+struct source {
+    struct pst_upload *upload; /* NULL: none was sent with it */
+    struct pst_bundle bundle;  /* no id: none is used */
+};
+
+static int choose(struct pst_adder *a, struct pst_tx *tx, struct pst_domain *d, struct source *from,
+                  struct pst_err *err)
+{
+    if (from->upload) {
+        pst_upload_number(tx, from->upload, d);
+        return PST_OK;
+    }
+    if (a->bundles_n == 0 || a->check_only)
+        return PST_OK;
+    int rc = pst_bundle_number(a->req, tx, d, &from->bundle, err);
+    return rc == PST_NOTFOUND ? PST_OK : rc;
+}
+
+static int store_certificate(struct pst_adder *a, struct pst_tx *tx, const struct pst_domain *d,
+                             const struct source *from, struct pst_err *err)
+{
+    int rc = PST_OK;
+
+    if (from->upload) {
+        rc = pst_upload_store(tx, from->upload, d, err);
+        return rc == PST_OK ? pst_domain_upload_event(a->req, tx, d, from->upload, err) : rc;
+    }
+    return from->bundle.held.id[0] ? pst_bundle_store(a->req, tx, d, &from->bundle, err) : rc;
+}
+
 static int store(struct pst_adder *a, struct pst_tx *tx, struct pst_domain *d,
-                 struct pst_claim *claim, struct pst_upload *upload, struct pst_err *err)
+                 struct pst_claim *claim, const struct source *from, struct pst_err *err)
 {
     int rc = pst_claim_take(a->req, tx, claim, err);
     /* Only what may still be refused comes first. */
@@ -140,10 +174,8 @@ static int store(struct pst_adder *a, struct pst_tx *tx, struct pst_domain *d,
                            d->name);
     if (rc == PST_OK)
         rc = pst_claim_event(a->req, tx, claim, d, err);
-    if (rc == PST_OK && upload)
-        rc = pst_upload_store(tx, upload, d, err);
-    if (rc == PST_OK && upload)
-        rc = pst_domain_upload_event(a->req, tx, d, upload, err);
+    if (rc == PST_OK)
+        rc = store_certificate(a, tx, d, from, err);
     if (rc == PST_OK)
         rc = pst_req_effect(a->req, PST_DOMAIN_ADDED, d->id, d->ascii, err);
     return rc <= 0 ? rc : pst_unexpected(err, rc, "adding a domain");
@@ -153,6 +185,7 @@ int pst_adder_add(struct pst_adder *a, struct pst_tx *tx, struct pst_domain *d,
                   struct pst_upload *upload, struct pst_err *err)
 {
     struct pst_claim unseen, *claim = a->claim ? a->claim : &unseen;
+    struct source from = {.upload = upload};
 
     pst_claim_init(&unseen, d->ascii, &a->app);
     unseen.skip_proof = a->skip_proof;
@@ -166,10 +199,9 @@ int pst_adder_add(struct pst_adder *a, struct pst_tx *tx, struct pst_domain *d,
     pst_str_copy(d->app_id, sizeof d->app_id, a->app.id);
     pst_str_copy(d->user_id, sizeof d->user_id, a->app.user_id);
     pst_domain_first_phase(d, pst_wall_ms(a->req->api->opts.clock));
-    if (upload)
-        pst_upload_number(tx, upload, d);
-    if (!a->check_only)
-        rc = store(a, tx, d, claim, upload, err);
+    rc = choose(a, tx, d, &from, err);
+    if (rc == PST_OK && !a->check_only)
+        rc = store(a, tx, d, claim, &from, err);
     a->n += rc == PST_OK;
     return rc;
 }

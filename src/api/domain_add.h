@@ -37,6 +37,7 @@ struct pst_adder {
     struct pst_app app;
     bool check_only;                  /* only judge, store nothing */
     int64_t max, n;                   /* domains it may have, and has */
+    int64_t bundles_n;                /* that its user keeps */
     char platform[PST_NAME_SIZE + 1]; /* ".example.net"; "": the platform has no domain */
 };
 
@@ -46,7 +47,8 @@ int pst_adder_open(struct pst_adder *a, struct pst_tx *tx, const struct pst_app 
 
 /*
  * Add a domain: name, ascii, wildcard, acme_enabled and canonical are the caller's, the rest is
- * filled here.  upload: accepted and prepared, or NULL.
+ * filled here.  upload: accepted and prepared, or NULL: then the user's best bundle that covers the
+ * name is put on it, if there is one.
  *
  * PST_OK       it is stored, its events are written, the hooks are told after the commit
  * PST_REFUSED  it may not be: answered with 422.  Nothing was written, and the transaction may go

@@ -257,7 +257,7 @@ static int create_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     d.acme_enabled = c->body.letsencrypt_enabled;
     if (rc == PST_OK)
         rc = pst_adder_add(&adder, tx, &d, c->uploads ? &c->upload : NULL, err);
-    c->ladder_moved = c->uploads || c->claim.evicted;
+    c->ladder_moved = d.custom_cert || c->claim.evicted;
     return rc == PST_OK ? keep_answer(tx, c, &d, err) : rc;
 }
 

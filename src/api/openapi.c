@@ -96,6 +96,7 @@ static const struct detail {
     {PST_GET, "/v1/platform", 0, "platform", NULL},
     {PST_GET, "/v1/edges", 0, "edges", NULL},
     {PST_POST, "/v1/edges/enrol-tokens", 0, "enrol_token", OBJ("\"region\":" TEXT)},
+    {PST_GET, "/v1/bundles", 0, "bundles", NULL},
     {PST_POST, "/v1/certificates/check", 200, "report", CERTIFICATE},
     {PST_GET, V1_APP "/upstreams", 0, "upstreams", NULL},
     {PST_PUT, V1_APP "/upstreams", 0, "upstreams",

@@ -54,6 +54,8 @@ static const struct {
     {"Webhook",
      "id:s user_id:s app_id:s? url:s events:[s] active:b failures:i last_status:i last_error:s? "
      "tried_at:t? delivered_at:t? next_try_at:t? created_at:t ~secret:s"},
+    {"Bundle", "id:s names:[s] subject:s issuer:s serial:s sha256:s key_type:s key_bits:i "
+               "not_before:t not_after:t domains:i created_at:t"},
     {"Finding", "code:s severity:s field:s sentence:s fix:s"},
     {"Report", "accepted:b certificate:o? chain:[x] findings:[Finding]"},
     {"Error", "error:s"},
@@ -91,6 +93,7 @@ static const struct {
     {"enrol_token", "EnrolToken"},
     {"webhook", "Webhook"},
     {"webhooks", "[Webhook]"},
+    {"bundles", "[Bundle]"},
     {"report", "Report"},
 };
 

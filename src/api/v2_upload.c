@@ -1,6 +1,6 @@
 /*
  * v2_upload.c - /v2/certificates/new: a bundle of key and certificates, in every way that curl or a
- * form can send it, put on all domains of the caller that it covers.
+ * form can send it, put on all domains of the caller that it covers and kept for those added later.
  */
 #include "api_internal.h"
 
@@ -10,9 +10,12 @@
 #include <postern/conf.h>
 #include <postern/name.h>
 
+#include "bundles.h"
 #include "uploads.h"
 
-#define BEGIN    "-----BEGIN "
+#define BEGIN "-----BEGIN "
+enum { NAMES_SHOWN = 20, TEXT_MAX = 8192 };
+
 #define HTML     "text/html; charset=utf-8"
 #define PAGE_TOP "<!doctype html><html lang=en><meta charset=utf-8><title>Certificate</title><body>"
 
@@ -184,6 +187,7 @@ static int find_bundle(struct pst_req *req, struct pst_buf *ret, struct pst_answ
 struct spread {
     struct pst_req *req;
     struct pst_upload *upload;
+    struct pst_bundle bundle; /* what is kept */
     struct pst_answer *ans;
     struct pst_buf ids; /* of the domains it covers, each with its NUL */
     int64_t n;
@@ -212,6 +216,10 @@ static int note_domains(const struct pst_app *a, void *arg)
 {
     struct spread *s = arg;
 
+    /* A domain that is just being added to it is seen now, or finds the bundle. */
+    int rc = pst_app_lock(s->tx, a->id, s->err);
+    if (rc != PST_OK)
+        return rc == PST_NOTFOUND ? PST_OK : rc;
     return pst_domain_each(s->tx, a->id, note_domain, s, s->err);
 }
 
@@ -242,20 +250,26 @@ static int put_on(struct spread *s, const char *id)
 static int spread_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
 {
     struct spread *s = arg;
+    char bundle_id[PST_ID_SIZE];
 
     s->tx = tx;
     s->err = err;
     s->n = 0;
     pst_buf_cut(&s->ids, 0);
-    int rc = pst_app_each(tx, s->req->user.id, note_domains, s, err);
+    pst_answer_reset(s->ans);
+    int rc = pst_user_lock(tx, s->req->user.id, err);
+    if (rc == PST_NOTFOUND)
+        return pst_answer_absent(s->ans, "user");
+    if (rc == PST_OK)
+        rc = pst_bundle_keep(s->req, tx, &s->bundle, bundle_id, s->ans, err);
+    if (rc == PST_OK)
+        rc = pst_app_each(tx, s->req->user.id, note_domains, s, err);
     if (rc == PST_OK)
         rc = pst_buf_check(&s->ids, "the domains", err);
     for (size_t i = 0; rc == PST_OK && i < s->ids.len; i += PST_ID_SIZE)
         rc = put_on(s, s->ids.data + i);
-    if (rc == PST_OK && s->n == 0)
-        return pst_answer_invalid(s->ans, "pem",
-                                  "none of your domains is named in this "
-                                  "certificate: add the domain first");
+    if (rc == PST_OK && s->n)
+        rc = pst_bundle_used(tx, bundle_id, s->upload->certificate.num, err);
     return rc;
 }
 
@@ -296,15 +310,37 @@ int pst_v2_page(struct pst_answer *ans, int status, const char *text)
     return ans->body.no_memory ? PST_ENOMEM : PST_OK;
 }
 
+/* The names of the certificate; of many the first. */
+static void add_names(const struct spread *s, struct pst_buf *to)
+{
+    const struct pst_cert_info *info = &s->upload->result.chain.info;
+
+    for (size_t i = 0; i < info->names_n && i < NAMES_SHOWN; i++)
+        pst_buf_printf(to, "%s%s", i ? ", " : "", info->names[i]);
+    if (info->names_n > NAMES_SHOWN)
+        pst_buf_printf(to, " and %zu more", info->names_n - NAMES_SHOWN);
+}
+
 static int answer(struct spread *s, struct pst_err *err)
 {
-    char text[200];
+    auto_buf struct pst_buf text = PST_BUF(TEXT_MAX);
 
-    snprintf(text, sizeof text, "The certificate has been installed for %lld of your names.",
-             (long long)s->n);
+    if (s->n)
+        pst_buf_printf(&text,
+                       "The certificate has been installed for %lld of your names, and is kept for "
+                       "names added later: ",
+                       (long long)s->n);
+    else
+        pst_buf_str(&text, "You have none of its names yet: the certificate is kept, and will be "
+                           "installed when one of them is added: ");
+    add_names(s, &text);
+    pst_buf_char(&text, '.');
+    int rc = pst_buf_check(&text, "the answer", err);
+    if (rc != PST_OK)
+        return rc;
     if (!pst_v2_is_page(s->req))
-        return pst_v2_message(s->ans, 201, 201, "success", text);
-    int rc = pst_v2_page(s->ans, 201, text);
+        return pst_v2_message(s->ans, 201, 201, "success", pst_buf_cstr(&text));
+    rc = pst_v2_page(s->ans, 201, pst_buf_cstr(&text));
     return rc == PST_OK ? rc : pst_fail_nomem(err, "the page");
 }
 
@@ -313,7 +349,7 @@ int pst_v2_upload(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans
 {
     auto_buf_wipe struct pst_buf pem = PST_BUF(2 * req->api->set.body_max);
     auto_upload struct pst_upload u = {0};
-    struct spread s = {req, &u, ans, PST_BUF(PST_ID_SIZE * 100000), 0, NULL, NULL};
+    struct spread s = {.req = req, .upload = &u, .ans = ans, .ids = PST_BUF(PST_ID_SIZE * 100000)};
     struct pst_upload_for any = {.domain_id = ""};
     int64_t rev = 0;
 
@@ -330,10 +366,13 @@ int pst_v2_upload(struct pst_req *req, struct pst_tx *tx, struct pst_answer *ans
     if (rc == PST_OK)
         rc = pst_upload_prepare(req, &u, err);
     if (rc == PST_OK)
+        rc = pst_bundle_prepare(req, &u, &s.bundle, err);
+    if (rc == PST_OK)
         rc = pst_store_write(req->api->opts.store, spread_tx, &s, &rev, err);
-    pst_buf_deinit(&s.ids);
     if (rc == PST_OK)
         rc = answer(&s, err);
+    pst_buf_deinit(&s.ids);
+    pst_bundle_deinit(&s.bundle);
     return rc == PST_OK && rev ? pst_req_hold(req, rev, ans, err) : rc;
 }
 

@@ -103,6 +103,7 @@ cli_run cli_domains, cli_domains_add, cli_domains_remove, cli_domains_explain, c
 cli_run cli_domains_import, cli_domains_export, cli_imports, cli_imports_cancel,
     cli_imports_refused;
 cli_run cli_domains_ssl, cli_csr, cli_csrs, cli_csr_remove;
+cli_run cli_bundles, cli_bundles_remove;
 cli_run cli_certs_check, cli_certs_show, cli_certs_convert;
 cli_run cli_platform, cli_events, cli_edges, cli_edges_remove, cli_edges_enrol_token;
 cli_run cli_webhooks, cli_webhooks_add, cli_webhooks_remove, cli_webhooks_ping;

@@ -197,6 +197,15 @@ const struct cli_command cli_commands[] = {
      "Whether it answers, its terms and profiles, the account there and what is left of its "
      "limits."},
 
+    {"bundles", "", 0, 0, 0, false, cli_bundles,
+     "List the certificates that are kept for domains added later.",
+     "They come from /v2/certificates/new. A domain that is added without a certificate gets the "
+     "one that covers its name: one with the very name before a wildcard, then the one that ends "
+     "last."},
+    {"bundles-remove", "ID", 1, 1, 0, false, cli_bundles_remove,
+     "Keep a certificate no longer for domains added later.",
+     "Domains that have it keep it; domains-ssl takes it away from one."},
+
     {"certs-check", "[FILE...]", 0, 8,
      BIT(CERT) | BIT(KEY) | BIT(PASSPHRASE) | BIT(DOMAIN) | BIT(ROOTS) | BIT(AT), false,
      cli_certs_check, "Judge a certificate as an upload would be; no server is needed.",

@@ -1,7 +1,8 @@
 /* verbs_cert.c - a customer's own certificate: uploading it, and requests whose key stays at the
- * server. */
+ * server, and certificates that are kept for domains added later. */
 #include "cli_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <postern/crypto_read.h>
@@ -227,5 +228,57 @@ int cli_csr_remove(struct cli *c)
     if (status != PST_EXIT_OK || cli_print_json(c, a.json))
         return status;
     cli_line("The request and its key are gone.");
+    return PST_EXIT_OK;
+}
+
+/* ---- bundles that are kept ---- */
+
+static void add_bundle(struct cli_table *t, const struct pst_json *b)
+{
+    auto_buf struct pst_buf names = PST_BUF(CLI_UPLOAD_MAX);
+    const struct pst_json *list = pst_json_get(b, "names");
+    char until[CLI_TIME_SIZE], domains[24];
+    int64_t n = 0;
+
+    for (size_t i = 0; i < pst_json_len(list); i++) {
+        const char *name = pst_json_text(pst_json_at(list, i));
+        pst_buf_printf(&names, "%s%s", i ? ", " : "", name ? name : "");
+    }
+    pst_json_get_int(b, "domains", &n);
+    snprintf(domains, sizeof domains, "%lld", (long long)n);
+    cli_table_add(
+        t, (const char *const[]){cli_text(b, "id"), pst_buf_cstr(&names), cli_text(b, "issuer"),
+                                 cli_time(until, pst_json_get_text(b, "not_after")), domains});
+}
+
+int cli_bundles(struct cli *c)
+{
+    static const char *const heads[] = {"ID", "NAMES", "ISSUER", "VALID UNTIL", "DOMAINS"};
+    auto_(cli_table_free) struct cli_table *t = NULL;
+    auto_answer struct cli_answer a = {0};
+    struct pst_err err = {0};
+
+    int status = cli_ask(c, "GET", NULL, &a, "/v1/bundles");
+    if (status != PST_EXIT_OK || cli_print_json(c, a.json))
+        return status;
+    int rc = cli_table_new(&t, heads, PST_ARRAY_N(heads), &err);
+    const struct pst_json *list = pst_json_get(a.json, "bundles");
+    for (size_t i = 0; rc == PST_OK && i < pst_json_len(list); i++)
+        add_bundle(t, pst_json_at(list, i));
+    if (rc == PST_OK)
+        rc = cli_table_print(t, c->tty, stdout, &err);
+    return rc == PST_OK ? PST_EXIT_OK : cli_fail(PST_EXIT_FAILED, "%s", err.text);
+}
+
+int cli_bundles_remove(struct cli *c)
+{
+    auto_answer struct cli_answer a = {0};
+    char id[PART_SIZE];
+
+    int status =
+        cli_ask(c, "DELETE", NULL, &a, "/v1/bundles/%s", cli_encode(id, sizeof id, c->args[0]));
+    if (status != PST_EXIT_OK || cli_print_json(c, a.json))
+        return status;
+    cli_line("The certificate is kept no longer; domains that have it keep it.");
     return PST_EXIT_OK;
 }

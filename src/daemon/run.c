@@ -9,6 +9,7 @@
 #include <postern/acme.h>
 #include <postern/answers.h>
 #include <postern/api.h>
+#include <postern/bundles.h>
 #include <postern/event.h>
 #include <postern/feed.h>
 #include <postern/http.h>
@@ -51,6 +52,8 @@ static int sweep_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     int rc = pst_challenge_sweep(tx, now, err);
     if (rc >= 0)
         rc = pst_dns_answer_sweep(tx, now, err);
+    if (rc >= 0)
+        rc = pst_bundle_sweep(tx, now / 1000, &removed, err);
     if (rc >= 0)
         rc = pst_certificate_sweep(tx, now - CERT_KEEP_S * 1000LL, &removed, err);
     if (rc >= 0)

@@ -48,7 +48,7 @@ enum {
     WARNED,
 };
 
-enum { ISSUER_KEY_SIZE = 17, SWEEP_MAX = 1000, DER_MAX = 64 * 1024 };
+enum { SWEEP_MAX = 1000, DER_MAX = 64 * 1024 };
 
 static const struct pst_stmt stmts[] = {
     [INSERT] = {.name = "certificate.insert",
@@ -115,7 +115,8 @@ static const struct pst_stmt stmts[] = {
     [SWEEP_ISSUERS] = {.name = "certificate.sweep-issuers",
                        .sql = "DELETE FROM issuers WHERE NOT EXISTS (SELECT 1 FROM "
                               "certificate_issuers c WHERE c.issuer_key = issuers.key) "
-                              "RETURNING key",
+                              "AND NOT EXISTS (SELECT 1 FROM bundle_issuers b "
+                              "WHERE b.issuer_key = issuers.key) RETURNING key",
                        .args = "",
                        .cols = "t"},
     [KNOWN] = {.name = "certificate.known",
@@ -199,8 +200,8 @@ static int subject_of(const struct pst_buf *der, char to[PST_SHA256_HEX_SIZE], s
     return PST_OK;
 }
 
-static int put_issuer(struct pst_tx *tx, const char *certificate_id, size_t pos,
-                      const struct pst_buf *der, struct pst_err *err)
+int pst_issuer_put(struct pst_tx *tx, const struct pst_buf *der, char ret_key[PST_ISSUER_KEY_SIZE],
+                   struct pst_err *err)
 {
     char key[PST_SHA256_HEX_SIZE], subject[PST_SHA256_HEX_SIZE];
 
@@ -209,12 +210,21 @@ static int put_issuer(struct pst_tx *tx, const char *certificate_id, size_t pos,
         rc = subject_of(der, subject, err);
     if (rc != PST_OK)
         return rc;
-    key[ISSUER_KEY_SIZE - 1] = '\0';
-    rc = pst_change(tx, &stmts[ISSUER_PUT], PST_DONE, err, pst_t(key), pst_b(der->data, der->len),
-                    pst_t(subject));
+    pst_str_cut(ret_key, PST_ISSUER_KEY_SIZE, key);
+    rc = pst_change(tx, &stmts[ISSUER_PUT], PST_DONE, err, pst_t(ret_key),
+                    pst_b(der->data, der->len), pst_t(subject));
     if (rc == PST_OK)
-        rc = pst_touch(tx, "issuer", key, false, err);
-    if (rc < 0)
+        rc = pst_touch(tx, "issuer", ret_key, false, err);
+    return rc < 0 ? rc : PST_OK;
+}
+
+static int put_issuer(struct pst_tx *tx, const char *certificate_id, size_t pos,
+                      const struct pst_buf *der, struct pst_err *err)
+{
+    char key[PST_ISSUER_KEY_SIZE];
+
+    int rc = pst_issuer_put(tx, der, key, err);
+    if (rc != PST_OK)
         return rc;
     return pst_db_exec(tx->db, &stmts[LINK], NULL, err, pst_t(certificate_id), pst_i((int64_t)pos),
                        pst_t(key));
@@ -262,7 +272,7 @@ static int sweep_one(struct pst_tx *tx, const struct pst_rows *rows, struct pst_
     return rc == PST_OK ? pst_touch_num(tx, "cert", pst_col_i(rows, 1), true, err) : rc;
 }
 
-static int sweep_issuers(struct pst_tx *tx, struct pst_err *err)
+int pst_issuer_sweep(struct pst_tx *tx, struct pst_err *err)
 {
     auto_(pst_rows_free) struct pst_rows *rows = NULL;
 
@@ -281,7 +291,7 @@ int pst_certificate_sweep(struct pst_tx *tx, int64_t before_ms, int64_t *ret_n, 
     while (rc == PST_OK && pst_rows_next(rows))
         rc = sweep_one(tx, rows, err);
     if (rc == PST_OK && pst_rows_n(rows) > 0)
-        rc = sweep_issuers(tx, err);
+        rc = pst_issuer_sweep(tx, err);
     if (rc == PST_OK && ret_n)
         *ret_n = (int64_t)pst_rows_n(rows);
     return rc;

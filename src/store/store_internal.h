@@ -34,6 +34,7 @@ struct pst_tx {
     X(app)         \
     X(budget)      \
     X(bulk)        \
+    X(bundle)      \
     X(certificate) \
     X(challenge)   \
     X(claim)       \
@@ -112,6 +113,13 @@ int pst_touch_app_names(struct pst_tx *tx, const char *app_id, struct pst_err *e
 int pst_platform_name_set(struct pst_tx *tx, const char *app_id, const char *app_name,
                           struct pst_err *err);
 
+/* Issuers are stored once.  PST_OK or negative. */
+enum { PST_ISSUER_KEY_SIZE = 17 };
+int pst_issuer_put(struct pst_tx *tx, const struct pst_buf *der, char ret_key[PST_ISSUER_KEY_SIZE],
+                   struct pst_err *err);
+/* Remove those that belong to no chain any more. */
+int pst_issuer_sweep(struct pst_tx *tx, struct pst_err *err);
+
 /* A ladder stopped naming this certificate (0: none). */
 int pst_certificate_loose(struct pst_tx *tx, int64_t num, struct pst_err *err);
 
@@ -134,6 +142,8 @@ int pst_variables_drop(struct pst_tx *tx, const char *app_id, struct pst_err *er
 
 /* The user is deleted: so are the webhooks. */
 int pst_webhook_delete_of(struct pst_tx *tx, const char *user_id, struct pst_err *err);
+/* And the bundles. */
+int pst_bundle_delete_of(struct pst_tx *tx, const char *user_id, struct pst_err *err);
 
 /* ---- keys of the keyring ---- */
 

@@ -221,6 +221,8 @@ int pst_user_delete(struct pst_tx *tx, const char *id, struct pst_err *err)
         return rc == PST_OK ? PST_CONFLICT : rc;
     rc = pst_webhook_delete_of(tx, id, err);
     if (rc == PST_OK)
+        rc = pst_bundle_delete_of(tx, id, err);
+    if (rc == PST_OK)
         rc = pst_db_exec(tx->db, &stmts[USER_TOKENS_DROP], NULL, err, pst_t(id));
     return rc == PST_OK ? pst_db_exec(tx->db, &stmts[USER_DELETE], NULL, err, pst_t(id)) : rc;
 }

@@ -127,6 +127,7 @@ OPERATIONS = {
     f"GET {IMPORT}/refusals": own("import"),
     f"POST {IMPORT}/finish": own("import", {}), f"POST {IMPORT}/cancel": own("import", {}),
     "POST /v1/certificates/check": own(body={"certificate": {"tlscert": "x"}}),
+    "GET /v1/bundles": own(), "DELETE /v1/bundles/{id}": own("bundle"),
     "GET /v1/webhooks": own(),
     "POST /v1/webhooks": own(body={"webhook": {"url": "https://example.com/"}}),
     "GET " + WEBHOOK: own("webhook"),
@@ -137,6 +138,7 @@ OPERATIONS = {
     "GET /v2/self": own(), "GET /v2/self/tokens/current": own(), "GET /v2/summary": own(),
     "POST /v2/certificates/new": own(raw="pem="), "PUT /v2/certificates/new": own(raw="pem="),
     "POST /v2/certificates": own(raw="pem="),
+    "GET /v2/certificates": own(), "DELETE /v2/certificates/{id}": own("bundle"),
 }
 for base, before in zip(V2, ("user app", "app")):
     OPERATIONS |= {

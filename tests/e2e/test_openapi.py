@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from api_testd import Api
+from certs import Authority
 from stack import ROOT, build_dir
 from test_api_edge import changes, enrol, snapshot
 
@@ -134,7 +135,7 @@ def test_the_validator_sees_problems(doc):
 
 
 @pytest.fixture(scope="module")
-def filled():
+def filled(tmp_path_factory):
     """A platform that has one of everything."""
     api = Api("names.any_tld=true", "platform.domain=platform.example",
               "upstream.allow=10.20.0.0/16")
@@ -154,6 +155,8 @@ def filled():
     make(f"{base}/upstreams", {"upstreams": [{"address": "10.20.0.1:80", "drain": True}]}, "PUT")
     csr = make(f"{base}/domains/{domain}/csr", {"csr": {}})["csr"]["id"]
     hook = make("/v1/webhooks", {"webhook": {"url": "https://hooks.example/x"}})["webhook"]["id"]
+    cert, key = Authority(tmp_path_factory.mktemp("ca")).leaf("*.kept.example")
+    make("/v2/certificates/new", {"pem": key.read_text() + cert.read_text()})
     token = make("/v1/edges/enrol-tokens", {})["enrol_token"]["token"]
     key = base64.b64encode(bytes([9] + [0] * 31)).decode()
     make("/edge/v1/enrol", {"token": token, "name": "e1", "public_key": key})

@@ -345,9 +345,9 @@ def test_one_bundle_for_many_names(api, app, tmp_path):
     assert status == 201 and " 2 " in json.loads(body)["message"]
     status, page = curl(api, "-H", "Accept: text/html", "--data-binary", f"@{file}")
     assert status == 201 and page.startswith("<!doctype html>")
-    # of another tenant none is covered
+    # of another tenant none is covered: it is kept
     status, body = curl(api, "--data-binary", f"@{file}", user="bob")
-    assert status == 400 and json.loads(body)["type"] == "error"
+    assert status == 201 and "none of its names yet" in json.loads(body)["message"]
     domains = api.call("GET", f"/v1/apps/{app['id']}/domains", user="alice").json["domains"]
     assert all(d["ssl"] for d in domains)
 

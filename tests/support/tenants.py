@@ -134,6 +134,11 @@ class Platform:
             "url": f"https://hooks.example.com/{t.mark}", "app": t.id["app"]}}, t.user, "webhook")
         t.id["webhook"] = hook["id"]
         t.values += [hook["secret"], hook["url"]]
+        kept, key = self.ca.leaf(f"*.kept-{t.mark}.test")
+        self.made("POST", "/v2/certificates/new", {"pem": key.read_text() + kept.read_text()},
+                  t.user)
+        t.id["bundle"] = self.made_get("/v1/bundles", t.user)["bundles"][0]["id"]
+        t.values += [f"kept-{t.mark}", hashlib.sha256(self.ca.der(kept)).hexdigest()]
         token = self.made("POST", "/v1/tokens", {"token": {"name": f"token of {t.mark}"}}, t.user,
                           "token")
         t.id["token"] = token["id"]

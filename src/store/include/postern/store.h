@@ -133,7 +133,7 @@ int pst_user_each(struct pst_tx *tx, int (*fn)(const struct pst_user *u, void *a
                   struct pst_err *err);
 /* Email, full name and role.  PST_NOTFOUND. */
 int pst_user_update(struct pst_tx *tx, const struct pst_user *u, struct pst_err *err);
-/* With its tokens.  PST_NOTFOUND; PST_CONFLICT: it still has apps. */
+/* With its tokens, webhooks and bundles.  PST_NOTFOUND; PST_CONFLICT: it still has apps. */
 int pst_user_delete(struct pst_tx *tx, const char *id, struct pst_err *err);
 /* Lock the user's row until the end of the transaction (check-then-write rules of a tenant). */
 int pst_user_lock(struct pst_tx *tx, const char *id, struct pst_err *err);
