@@ -208,13 +208,16 @@ static void report_blame(const struct pst_dns_provider *p, struct pst_dns_blame 
 
 static int unknown(const char *name, struct pst_dns_blame *ret, struct pst_err *err)
 {
+    char shown[61]; /* what a tenant wrote, whole characters only: the text goes into a database */
+
+    pst_str_cut(shown, sizeof shown, name ? name : "");
     if (ret) {
         *ret = (struct pst_dns_blame){0};
         pst_str_cut(ret->provider, sizeof ret->provider, name ? name : "");
     }
-    if (name && name[0])
+    if (shown[0])
         pst_fail(err, PST_REFUSED,
-                 "DNS_PROVIDER is \"%.60s\", which is not a provider that is known here", name);
+                 "DNS_PROVIDER is \"%s\", which is not a provider that is known here", shown);
     else
         pst_fail(err, PST_REFUSED, "DNS_PROVIDER is not set");
     pst_err_problem(err, "provider");

@@ -241,6 +241,20 @@ static void test_unknown_provider(void **state)
     }
 }
 
+/* A tenant writes the name, and a database refuses half a character. */
+static void test_a_long_name_is_cut_whole(void **state)
+{
+    char name[80] = "";
+    struct pst_dns_provider *p = NULL;
+    struct pst_err err = {0};
+
+    memset(name, 'a', 59);
+    memcpy(name + 59, "\xe2\x82\xac", 4);
+    assert_int_equal(try_new(name, (struct var[]){{0}}, NULL, &p, NULL, &err), PST_REFUSED);
+    assert_true(pst_utf8_ok(err.text, strlen(err.text)));
+    assert_non_null(strstr(err.text, "aaa\", which is not"));
+}
+
 static void test_all_missing_are_named(void **state)
 {
     struct pst_dns_provider *p = NULL;
@@ -459,14 +473,23 @@ static void test_gate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_unquote),          cmocka_unit_test(test_escape),
-        cmocka_unit_test(test_relative),         cmocka_unit_test(test_xml),
-        cmocka_unit_test(test_xml_refused),      cmocka_unit_test(test_sigv4),
-        cmocka_unit_test(test_ovh_signature),    cmocka_unit_test(test_tsig_vector),
-        cmocka_unit_test(test_unknown_provider), cmocka_unit_test(test_all_missing_are_named),
-        cmocka_unit_test(test_cloudflare_ways),  cmocka_unit_test(test_hosts_of_tenants),
-        cmocka_unit_test(test_google_key_files), cmocka_unit_test(test_base_urls),
-        cmocka_unit_test(test_bad_records),      cmocka_unit_test(test_gate),
+        cmocka_unit_test(test_unquote),
+        cmocka_unit_test(test_escape),
+        cmocka_unit_test(test_relative),
+        cmocka_unit_test(test_xml),
+        cmocka_unit_test(test_xml_refused),
+        cmocka_unit_test(test_sigv4),
+        cmocka_unit_test(test_ovh_signature),
+        cmocka_unit_test(test_tsig_vector),
+        cmocka_unit_test(test_unknown_provider),
+        cmocka_unit_test(test_a_long_name_is_cut_whole),
+        cmocka_unit_test(test_all_missing_are_named),
+        cmocka_unit_test(test_cloudflare_ways),
+        cmocka_unit_test(test_hosts_of_tenants),
+        cmocka_unit_test(test_google_key_files),
+        cmocka_unit_test(test_base_urls),
+        cmocka_unit_test(test_bad_records),
+        cmocka_unit_test(test_gate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
