@@ -1,6 +1,4 @@
 /* bundles.c - bundles of key and certificates, kept for domains added later. */
-#include "bundles.h"
-
 #include "api_internal.h"
 
 #include <stdio.h>
@@ -9,6 +7,7 @@
 #include <postern/crypto.h>
 #include <postern/crypto_read.h>
 
+#include "bundles.h"
 #include "domain_view.h"
 #include "uploads.h"
 
@@ -122,7 +121,7 @@ int pst_bundle_store(struct pst_req *req, struct pst_tx *tx, const struct pst_do
 static bool set_names(struct pst_json *j, const struct pst_bundle *b)
 {
     auto_(pst_json_free) struct pst_json *list = pst_json_array();
-    const char *at = pst_buf_cstr((struct pst_buf *)&b->names);
+    const char *at = b->names.len ? b->names.data : "";
     char name[PST_NAME_SIZE];
 
     while (list && *at) {

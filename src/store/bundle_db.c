@@ -5,15 +5,14 @@
 #include <string.h>
 
 #include <postern/bundles.h>
+#include <postern/crypto_x509.h>
 #include <postern/name.h>
 
-/* In the order of read_head(), which reads what it is about first. */
+/* In the order of read_head(), which takes the number of a certificate behind them. */
 #define HEAD                                                                                       \
     "b.id, b.user_id, b.key_type, b.key_bits, b.sha256, b.serial, b.subject, b.issuer, "           \
     "b.not_before, b.not_after, b.created_at_ms"
-#define HEAD_TYPES                                                                                 \
-    "tttitttt" /* and three numbers */                                                             \
-    "iii"
+#define HEAD_TYPES "tttittttiii"
 /* A certificate that no ladder names may be swept any day. */
 #define IN_USE                                                                                     \
     "CASE WHEN EXISTS (SELECT 1 FROM domains d WHERE d.custom_cert = b.cert_num "                  \
@@ -41,7 +40,7 @@ enum {
     DELETE
 };
 
-enum { SWEEP_MAX = 1000, NAMES_LEN_MAX = PST_NAME_SIZE * 1000 };
+enum { SWEEP_MAX = 1000, NAMES_LEN_MAX = PST_NAME_SIZE * PST_CERT_NAMES_MAX };
 
 static const struct pst_stmt stmts[] = {
     [INSERT] = {.name = "bundle.insert",

@@ -2,12 +2,14 @@
 
 import json
 import sqlite3
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from api_testd import Api
-from certs import Authority
+from certs import Authority, openssl
 from stack import wait_for
 
 DAY = 86400
@@ -208,6 +210,19 @@ def test_only_while_it_is_valid(api, ca):
     assert add(api, app, "after.ends.example")["ssl"] is False
 
 
+def test_no_key_material_is_in_the_database(api, ca):
+    cert, key = ca.leaf("sealed.example")
+    send(api, key.read_text() + cert.read_text())
+    add(api, make_app(api), "sealed.example")
+    openssl("pkey", "-in", key, "-outform", "DER", "-out", ca.dir / "sealed.der")
+    der = (ca.dir / "sealed.der").read_bytes()
+    secret = der[36:68]  # the private number of a P-256 key in PKCS#8
+    assert len(der) == 138 and der[34:36] == b"\x04\x20"
+    files = [f.read_bytes() for f in Path(api.dir).glob("postern.db*")]
+    assert files and not any(secret in f for f in files)
+    assert not any(line in api.logged() for line in key.read_text().splitlines()[1:-1])
+
+
 def test_a_removed_bundle_is_used_no_more(api, ca):
     app = make_app(api)
     send(api, pem(ca, "*.gone.example"))
@@ -219,6 +234,42 @@ def test_a_removed_bundle_is_used_no_more(api, ca):
 
 
 # ---- served, on both databases ----
+
+def test_nothing_is_lost_between_an_upload_and_a_new_domain(system, ca):
+    """Whichever of the two is first, the domain has the certificate in the end."""
+    app = system.app("bundle-race")
+    for i in range(8):
+        cert, key = ca.leaf(f"*.race{i}.test")
+        text = key.read_text() + cert.read_text()
+        both = [threading.Thread(target=system.stack.call, args=args) for args in (
+            ("POST", "/v2/certificates/new", {"pem": text}),
+            ("POST", f"/v1/apps/{app}/domains",
+             {"domain": {"name": f"www.race{i}.test", "letsencrypt_enabled": False}}))]
+        for thread in both[::1 if i % 2 else -1]:
+            thread.start()
+            time.sleep(0.03 * (i % 3))
+        for thread in both:
+            thread.join()
+        [d] = [d for d in system.stack.call("GET", f"/v1/apps/{app}/domains")["domains"]
+               if d["name"] == f"www.race{i}.test"]
+        assert d["ssl"] is True, i
+    for b in system.stack.call("GET", "/v1/bundles")["bundles"]:
+        system.cli("bundles-remove", b["id"])
+
+
+def test_what_is_over_is_swept(system, ca):
+    cert, key = ca.leaf("*.swept.test", seconds=4)
+    end = time.time() + 4
+    system.stack.call("POST", "/v2/certificates/new", {"pem": key.read_text() + cert.read_text()})
+    assert "swept.test" in system.cli("bundles")
+    wait_for("its end", lambda: time.time() > end + 1.5)
+    # The job runs at the start, then every hour.
+    system.stack.stop("posternd")
+    system.stack.start("posternd")
+    wait_for("the sweep", lambda: system.stack.sql("SELECT count(*) FROM bundles") == ["0"])
+    assert system.stack.sql("SELECT count(*) FROM bundle_names") == ["0"]
+    assert system.stack.sql("SELECT count(*) FROM bundle_issuers") == ["0"]
+
 
 def test_an_edge_serves_it_when_the_domain_is_added(system, ca):
     app = system.app("bundles")
