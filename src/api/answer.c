@@ -94,3 +94,20 @@ int pst_answer_invalid(struct pst_answer *a, const char *field, const char *fmt,
     pst_buf_str(&a->body, "]}}");
     return finish(a);
 }
+
+/* ---- members ---- */
+
+bool pst_json_set_or_null(struct pst_json *j, const char *key, const char *value)
+{
+    return value && *value ? pst_json_set_text(j, key, value) : pst_json_set_null(j, key);
+}
+
+bool pst_json_set_time(struct pst_json *j, const char *key, int64_t at_ms)
+{
+    char text[PST_TIME_SIZE];
+
+    if (!at_ms)
+        return pst_json_set_null(j, key);
+    pst_time_format(text, at_ms);
+    return pst_json_set_text(j, key, text);
+}

@@ -66,6 +66,10 @@ int pst_answer_absent(struct pst_answer *a, const char *resource);
 int pst_answer_invalid(struct pst_answer *a, const char *field, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Members that are a text, or null for "" and NULL; times, or null for 0. */
+bool pst_json_set_or_null(struct pst_json *j, const char *key, const char *value);
+bool pst_json_set_time(struct pst_json *j, const char *key, int64_t at_ms);
+
 /* ---- routes ---- */
 
 enum pst_method {
@@ -419,15 +423,6 @@ pst_handler pst_v2_self, pst_v2_token, pst_v2_summary, pst_v2_app, pst_v2_vhosts
     pst_v2_vhost_delete, pst_v2_favourite_get, pst_v2_favourite_put, pst_v2_favourite_delete,
     pst_v2_upload, pst_v2_upload_form, pst_v2_env, pst_v2_env_none, pst_v2_env_put,
     pst_v2_env_put_all, pst_v2_env_delete, pst_v2_bundles, pst_v2_bundle_delete;
-/* {"id","message","type"}; type: "success" or "error". */
-int pst_v2_message(struct pst_answer *ans, int status, int64_t id, const char *type,
-                   const char *text);
-/* Give a refusal in the shapes of /v1 that one. */
-void pst_v2_refusal(const struct pst_req *req, struct pst_answer *ans);
-/* Is it the page for uploads, asked for by a browser? */
-bool pst_v2_is_page(const struct pst_req *req);
-/* A page that says this. */
-int pst_v2_page(struct pst_answer *ans, int status, const char *text);
 
 /* Append the limits of a CA, and what is left of that of this account. */
 int pst_ledger_limits(struct pst_req *req, struct pst_tx *tx, const char *account_id,

@@ -8,8 +8,8 @@
 #include <postern/crypto_read.h>
 
 #include "bundles.h"
-#include "domain_view.h"
 #include "uploads.h"
+#include "v2_answer.h"
 
 enum { SEALED_MAX = 64 * 1024, NAMES_LEN_MAX = PST_NAME_SIZE * PST_CERT_NAMES_MAX };
 

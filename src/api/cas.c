@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#include "domain_view.h"
-
 /* What stands there until somebody who asks the CA knows better. */
 static bool set_unknown(struct pst_json *j)
 {

@@ -10,7 +10,6 @@
 #include <postern/persist.h>
 
 #include "api_internal.h"
-#include "domain_view.h"
 
 #define PROVIDER_VARIABLE "DNS_PROVIDER"
 

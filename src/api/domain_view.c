@@ -216,21 +216,6 @@ int pst_domain_view_load(struct pst_tx *tx, const struct pst_domain *d, int64_t 
 
 /* ---- the object ---- */
 
-bool pst_json_set_or_null(struct pst_json *j, const char *key, const char *value)
-{
-    return value && *value ? pst_json_set_text(j, key, value) : pst_json_set_null(j, key);
-}
-
-bool pst_json_set_time(struct pst_json *j, const char *key, int64_t at_ms)
-{
-    char text[PST_TIME_SIZE];
-
-    if (!at_ms)
-        return pst_json_set_null(j, key);
-    pst_time_format(text, at_ms);
-    return pst_json_set_text(j, key, text);
-}
-
 /* Of certificates that an older version stored: the size stands only in the certificate. */
 static int read_bits(struct pst_tx *tx, const struct pst_certificate *c, int *ret,
                      struct pst_err *err)

@@ -61,8 +61,4 @@ int pst_domain_json(struct pst_tx *tx, const struct pst_domain_view *v, struct p
 
 const char *pst_step_name(enum pst_step s);
 
-/* Members that are a text, or null for "" and NULL; times, or null for 0. */
-bool pst_json_set_or_null(struct pst_json *j, const char *key, const char *value);
-bool pst_json_set_time(struct pst_json *j, const char *key, int64_t at_ms);
-
 #endif

@@ -9,7 +9,6 @@
 #include <postern/crypto_seal.h>
 #include <postern/feed.h>
 
-#include "domain_view.h"
 #include "upstream_address.h"
 
 enum {

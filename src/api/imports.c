@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "domain_view.h"
 #include "imports.h"
 
 enum {

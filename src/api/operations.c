@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "domain_view.h"
-
 enum { LOOK_BACK = 500 }; /* events in which an operation is looked for */
 
 #define RESTARTED "app.restarted"

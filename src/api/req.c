@@ -6,6 +6,8 @@
 
 #include <postern/conf.h>
 
+#include "v2_answer.h"
+
 enum { EDGES_LOOK_MS = 250 };
 
 struct pst_req *pst_req_new(struct pst_api *api)

@@ -5,7 +5,6 @@
 
 #include <postern/crypto.h>
 
-#include "domain_view.h"
 #include "slots.h"
 
 enum { CSR_MAX = 16 * 1024, COMMON_NAME_MAX = 64 };

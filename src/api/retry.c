@@ -6,8 +6,6 @@
 
 #include <postern/conf.h>
 
-#include "domain_view.h"
-
 /*
  * A CA allows five failed validations of a name in an hour, one more every twelve minutes.  The
  * doubling waits between attempts leave one of them spare, so one try in twelve minutes is free to

@@ -6,8 +6,6 @@
 
 #include <postern/crypto_mac.h>
 
-#include "domain_view.h"
-
 enum { USED_EVERY_MS = 60 * 1000, TOKENS_MAX = 500 };
 
 /* ---- exchange ---- */
@@ -374,17 +372,6 @@ static int insert_user(struct pst_tx *tx, void *arg, struct pst_err *err)
     snprintf(e.text, sizeof e.text, "account %s (%s) was made", c->user.username,
              pst_role_name(c->user.role));
     return pst_event_append(tx, &e, err);
-}
-
-bool pst_role_parse(const char *name, enum pst_role *ret)
-{
-    for (int i = 0; i < PST_ROLE__COUNT; i++) {
-        if (pst_streq(pst_role_name((enum pst_role)i), name)) {
-            *ret = (enum pst_role)i;
-            return true;
-        }
-    }
-    return false;
 }
 
 int pst_api_user_create(struct pst_store *store, const char *username, const char *email,

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "domain_view.h"
-
 bool pst_is_line(const char *text)
 {
     for (const unsigned char *c = (const unsigned char *)text; *c; c++)
@@ -23,6 +21,17 @@ const char *pst_user_problem(const char *username, const char *email)
         !pst_utf8_ok(email, strlen(email)) || !pst_is_line(email))
         return "that is not a mail address";
     return NULL;
+}
+
+bool pst_role_parse(const char *name, enum pst_role *ret)
+{
+    for (int i = 0; i < PST_ROLE__COUNT; i++) {
+        if (pst_streq(pst_role_name((enum pst_role)i), name)) {
+            *ret = (enum pst_role)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 struct pst_json *pst_user_json(const struct pst_user *u)

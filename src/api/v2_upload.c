@@ -12,12 +12,11 @@
 
 #include "bundles.h"
 #include "uploads.h"
+#include "v2_answer.h"
 
 #define BEGIN "-----BEGIN "
-enum { NAMES_SHOWN = 20, TEXT_MAX = 8192 };
 
-#define HTML     "text/html; charset=utf-8"
-#define PAGE_TOP "<!doctype html><html lang=en><meta charset=utf-8><title>Certificate</title><body>"
+enum { NAMES_SHOWN = 20, TEXT_MAX = 8192 };
 
 /* ---- finding the bundle in a body ---- */
 
@@ -273,42 +272,7 @@ static int spread_tx(struct pst_tx *tx, void *arg, struct pst_err *err)
     return rc;
 }
 
-/* ---- pages ---- */
-
-bool pst_v2_is_page(const struct pst_req *req)
-{
-    return req->route && pst_str_starts(req->route->pattern, "/v2/certificates") &&
-           strstr(req->accept, "text/html");
-}
-
-static void add_html(struct pst_buf *to, const char *text)
-{
-    static const struct {
-        char c;
-        const char *written;
-    } escapes[] = {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}, {'\'', "&#39;"}};
-
-    for (; *text; text++) {
-        size_t i = 0;
-        while (i < PST_ARRAY_N(escapes) && escapes[i].c != *text)
-            i++;
-        if (i < PST_ARRAY_N(escapes))
-            pst_buf_str(to, escapes[i].written);
-        else
-            pst_buf_char(to, *text);
-    }
-}
-
-int pst_v2_page(struct pst_answer *ans, int status, const char *text)
-{
-    pst_answer_reset(ans);
-    ans->status = status;
-    ans->type = HTML;
-    pst_buf_str(&ans->body, PAGE_TOP "<p>");
-    add_html(&ans->body, text);
-    pst_buf_str(&ans->body, "</p>\n<p><a href=\"/v2/certificates/new\">Another one</a></p>\n");
-    return ans->body.no_memory ? PST_ENOMEM : PST_OK;
-}
+/* ---- the answer ---- */
 
 /* The names of the certificate; of many the first. */
 static void add_names(const struct spread *s, struct pst_buf *to)
@@ -381,15 +345,12 @@ int pst_v2_upload_form(struct pst_req *req, struct pst_tx *tx, struct pst_answer
 {
     (void)req;
     (void)tx;
-    pst_answer_reset(ans);
-    ans->status = 200;
-    ans->type = HTML;
-    pst_buf_str(&ans->body,
-                PAGE_TOP "<form method=post action=\"/v2/certificates/new\">\n"
-                         "<p><label>Private key, certificate and its issuers, as PEM:<br>\n"
-                         "<textarea name=\"pem\" rows=24 cols=70></textarea></label></p>\n"
-                         "<p><button>Install</button></p>\n"
-                         "<p>The browser asks for a password: it is one of your API tokens.</p>"
-                         "</form>\n");
+    pst_v2_page_begin(ans, 200);
+    pst_buf_str(&ans->body, "<form method=post action=\"/v2/certificates/new\">\n"
+                            "<p><label>Private key, certificate and its issuers, as PEM:<br>\n"
+                            "<textarea name=\"pem\" rows=24 cols=70></textarea></label></p>\n"
+                            "<p><button>Install</button></p>\n"
+                            "<p>The browser asks for a password: it is one of your API tokens.</p>"
+                            "</form>\n");
     return pst_buf_check(&ans->body, "the page", err);
 }

@@ -7,8 +7,6 @@
 #include <postern/event.h>
 #include <postern/history.h>
 
-#include "domain_view.h"
-
 enum { WEBHOOKS_MAX = 20, KINDS_MAX = 20, SECRET_BYTES = 32, SECRET_TEXT_MAX = 64 };
 
 /* ---- as JSON ---- */
