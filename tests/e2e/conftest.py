@@ -115,6 +115,8 @@ def pytest_collection_finish(session):
 def pytest_sessionfinish(session):
     client = getattr(session.config, "short_lived", None)
     if client:
+        if session.testsfailed:
+            show_logs(client.stack)
         client.fake.stop()
         client.stack.down()
         shutil.rmtree(client.stack.dir, ignore_errors=True)
