@@ -247,7 +247,13 @@ int pst_req_object(const struct pst_req *req, struct pst_answer *ans);
  * PST_REFUSED with a 422 that names the field. */
 int pst_req_decode(const struct pst_json *obj, const struct pst_json_field *fields, size_t n,
                    void *dest, struct pst_answer *ans);
-/* The URL that clients reach this server under, without a final slash. */
+/*
+ * domain_name.c: what can be said of a domain's name without the database.  d->canonical is set;
+ * d->name, ascii and wildcard are filled.  PST_OK; PST_REFUSED, answered with 422.
+ */
+int pst_domain_name(struct pst_req *req, const char *name, struct pst_domain *d,
+                    struct pst_answer *ans);
+/* base_url.c: the URL that clients reach this server under, without a final slash. */
 void pst_req_base_url(const struct pst_req *req, char *to, size_t to_size);
 
 /* Run a request: finds the route, checks who asks, runs the handler.  PST_OK, or PST_NOTYET when

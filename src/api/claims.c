@@ -355,7 +355,7 @@ int pst_domains_proof(struct pst_req *req, struct pst_tx *tx, struct pst_answer 
     (void)tx;
     int rc = pst_store_read(req->api->opts.store, find_app_tx, &p, err);
     if (rc == PST_OK)
-        rc = pst_domain_add_name(req, req->params[1], &d, ans);
+        rc = pst_domain_name(req, req->params[1], &d, ans);
     if (rc != PST_OK)
         return rc;
     pst_claim_init(&c, d.ascii, &p.app);

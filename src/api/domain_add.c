@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include <postern/conf.h>
-#include <postern/name.h>
 
 #include "bundles.h"
 #include "claims.h"
@@ -48,30 +47,6 @@ int pst_domain_sole_canonical(struct pst_tx *tx, const char *app_id, const char 
 }
 
 /* ---- the rules ---- */
-
-int pst_domain_add_name(struct pst_req *req, const char *name, struct pst_domain *d,
-                        struct pst_answer *ans)
-{
-    unsigned flags = PST_NAME_WILDCARD;
-    struct pst_err why = {0};
-
-    if (!name || !*name)
-        return pst_answer_invalid(ans, "name", "is missing: give the name of the domain");
-    if (pst_conf_bool(req->api->set.conf, PST_CONF_NAMES_ANY_TLD))
-        flags |= PST_NAME_ANY_TLD;
-    int rc = pst_name_parse(name, flags, d->ascii, &why);
-    if (rc == PST_REFUSED)
-        return pst_answer_invalid(ans, "name", "%s", why.text);
-    if (rc != PST_OK)
-        return rc;
-    if (!pst_str_copy(d->name, sizeof d->name, name))
-        return pst_answer_invalid(ans, "name", "is too long: write it in its shorter form, %s",
-                                  d->ascii);
-    d->wildcard = pst_name_is_wildcard(d->ascii);
-    if (d->wildcard && d->canonical)
-        return pst_answer_invalid(ans, "canonical", "a wildcard domain cannot be canonical");
-    return PST_OK;
-}
 
 /* The names of apps are the platform's to give. */
 static int check_platform(const struct pst_adder *a, const char *ascii)

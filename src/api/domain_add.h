@@ -22,13 +22,6 @@ void pst_domain_first_phase(struct pst_domain *d, int64_t now_ms);
 int pst_domain_sole_canonical(struct pst_tx *tx, const char *app_id, const char *except,
                               struct pst_err *err);
 
-/*
- * What can be said of a name without the database.  d->canonical is set; d->name, ascii and
- * wildcard are filled.  PST_OK; PST_REFUSED, answered with 422.
- */
-int pst_domain_add_name(struct pst_req *req, const char *name, struct pst_domain *d,
-                        struct pst_answer *ans);
-
 struct pst_adder {
     struct pst_req *req;
     struct pst_answer *ans;  /* 422 when a domain is refused */

@@ -290,7 +290,7 @@ int pst_domains_create(struct pst_req *req, struct pst_tx *tx, struct pst_answer
     if (rc == PST_OK)
         c.domain.canonical = c.body.canonical;
     if (rc == PST_OK)
-        rc = pst_domain_add_name(req, c.body.name, &c.domain, ans);
+        rc = pst_domain_name(req, c.body.name, &c.domain, ans);
     if (rc == PST_OK)
         rc = judge_upload(&c, "", err);
     if (rc == PST_OK)

@@ -207,7 +207,7 @@ static int judge_line(struct group *g, struct line *l, const char *text, size_t 
     l->domain.canonical = l->body.canonical;
     l->domain.acme_enabled = l->body.letsencrypt_enabled;
     pst_answer_reset(&g->refusal);
-    rc = pst_domain_add_name(g->req, l->body.name, &l->domain, &g->refusal);
+    rc = pst_domain_name(g->req, l->body.name, &l->domain, &g->refusal);
     if (rc == PST_REFUSED)
         return refuse_as_answered(g, l, &l->refusal);
     return rc == PST_OK ? judge_upload(g, l, err) : rc;

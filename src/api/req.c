@@ -93,24 +93,6 @@ int pst_req_decode(const struct pst_json *obj, const struct pst_json_field *fiel
     return rc;
 }
 
-void pst_req_base_url(const struct pst_req *req, char *to, size_t to_size)
-{
-    const char *set = req->api->set.public_url;
-    const char *host = req->host[0] ? req->host : "127.0.0.1";
-    bool local = pst_str_starts(host, "localhost") && (host[9] == ':' || host[9] == '\0');
-
-    /* The Scalingo CLI breaks on a host without a dot. */
-    if (local && !*set)
-        snprintf(to, to_size, "http://127.0.0.1%s", host + strlen("localhost"));
-    else if (*set)
-        snprintf(to, to_size, "%s", set);
-    else
-        snprintf(to, to_size, "%s://%s", req->forwarded_proto[0] ? req->forwarded_proto : "http",
-                 host);
-    for (size_t len = strlen(to); len && to[len - 1] == '/'; len--)
-        to[len - 1] = '\0';
-}
-
 int pst_req_app_named(struct pst_req *req, struct pst_tx *tx, const char *id_or_name,
                       struct pst_app *ret, struct pst_err *err)
 {
