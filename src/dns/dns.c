@@ -35,6 +35,11 @@ const char *pst_dns_provider_name(const struct pst_dns_provider *p)
     return p->ops->name;
 }
 
+bool pst_dns_provider_removes(const struct pst_dns_provider *p)
+{
+    return !p->ops->keeps;
+}
+
 const char *pst_dns_zone(const struct pst_dns_provider *p)
 {
     return p->zone;

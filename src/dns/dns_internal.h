@@ -159,6 +159,7 @@ struct pst_dns_ops {
     const char *token_url;
     size_t state_size;
     bool unguarded; /* whole sets without a way to notice a change in between */
+    bool keeps;     /* values cannot be taken away */
 
     /* Look at the variables (pst_dns_missing() and pst_dns_wrong() say what is bad).  No I/O. */
     int (*create)(struct pst_dns_provider *p, struct pst_err *err);

@@ -43,7 +43,8 @@ static bool has_value(const struct pst_dns_msg *m, const char *target, const cha
     return false;
 }
 
-/* PST_OK: this server is as far as we want it.  PST_NOTYET: `why` says what it answered. */
+/* PST_OK: this server is as far as we want it.  PST_NOTYET: `why` says what it answered; PST_DONE:
+ * that it said nothing. */
 static int ask(const struct pst_dns_server *server, const struct pst_dns_look *look, bool recurse,
                char why[24], struct pst_err *err)
 {
@@ -54,7 +55,7 @@ static int ask(const struct pst_dns_server *server, const struct pst_dns_look *l
     int rc = pst_ask(server, look->target, PST_DNS_TXT, &opts, &m, err);
     if (rc == PST_ENET || rc == PST_EINPUT) {
         pst_str_copy(why, 24, rc == PST_ENET ? "no answer" : "a malformed answer");
-        return PST_NOTYET;
+        return PST_DONE;
     }
     if (rc == PST_REFUSED)
         return pst_fail(err, PST_EINPUT, "\"%.80s\" is not a DNS name", look->target);
@@ -69,7 +70,7 @@ static int ask(const struct pst_dns_server *server, const struct pst_dns_look *l
                  view.status != PST_DNS_OK ? pst_dns_status_name(view.status)
                  : look->absent            ? "still has the value"
                                            : "other values");
-    return PST_NOTYET;
+    return answered ? PST_NOTYET : PST_DONE;
 }
 
 static int count(const struct pst_dns_server *server, const struct pst_dns_look *look, bool recurse,
@@ -82,6 +83,7 @@ static int count(const struct pst_dns_server *server, const struct pst_dns_look 
         return rc;
     seen->servers_n++;
     seen->have_n += rc == PST_OK;
+    seen->silent_n += rc == PST_DONE;
     pst_dns_ip_text(&server->ip, address);
     if (rc != PST_OK && !seen->missing[0])
         snprintf(seen->missing, sizeof seen->missing, "%.38s: %.23s", address, why);

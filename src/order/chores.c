@@ -52,7 +52,9 @@ int pst_chore_next_due(struct pst_tx *tx, int64_t *ret_at_ms, struct pst_err *er
 
 /* ---- taking a value away ---- */
 
-static int remove_with(struct pst_order *o, const struct pst_vars *vars, struct pst_err *err)
+/* *ret_look: the name servers will show whether it is gone. */
+static int remove_with(struct pst_order *o, const struct pst_vars *vars, bool *ret_look,
+                       struct pst_err *err)
 {
     auto_(pst_dns_provider_free) struct pst_dns_provider *p = NULL;
     const struct pst_dns_record_row *row = &o->record;
@@ -62,13 +64,15 @@ static int remove_with(struct pst_order *o, const struct pst_vars *vars, struct 
     struct pst_dns_blame blame;
 
     int rc = pst_vars_open(vars, o->env, &p, &blame, err);
-    if (rc == PST_OK)
-        rc = pst_dns_txt_remove(p, &r, &change, err);
+    if (rc != PST_OK)
+        return rc;
+    *ret_look = pst_dns_provider_removes(p);
+    rc = pst_dns_txt_remove(p, &r, &change, err);
     return rc == PST_DONE ? PST_OK : rc;
 }
 
 /* With the variables that wrote it; when those are refused, with the app's present ones. */
-static int remove_value(struct pst_order *o, struct pst_err *err)
+static int remove_value(struct pst_order *o, bool *ret_look, struct pst_err *err)
 {
     auto_(pst_vars_free) struct pst_vars *vars = NULL, *present = NULL;
     struct pst_err ignored = {0};
@@ -76,12 +80,37 @@ static int remove_value(struct pst_order *o, struct pst_err *err)
     int rc = pst_vars_unseal(o->env, o->record.id, &o->record.sealed, &vars, err);
     if (rc != PST_OK)
         return rc;
-    rc = remove_with(o, vars, err);
+    rc = remove_with(o, vars, ret_look, err);
     if (rc == PST_OK || pst_dns_transient(err) ||
         pst_vars_load(o->env, o->record.app_id, &present, &ignored) != PST_OK ||
         !pst_streq(pst_vars_provider(present), o->record.provider))
         return rc;
-    return remove_with(o, present, &ignored) == PST_OK ? PST_OK : rc;
+    return remove_with(o, present, ret_look, &ignored) == PST_OK ? PST_OK : rc;
+}
+
+/*
+ * What the provider has taken away may still be given by name servers of the zone, and then names
+ * of a wildcard record that it had hidden do not answer yet.  Servers that say nothing, or a zone
+ * that is gone, cannot be waited for.
+ */
+static int verify_gone(struct pst_order *o, struct pst_err *err)
+{
+    struct pst_dns_look look = {.target = o->record.target,
+                                .value = o->record.value,
+                                .absent = true,
+                                .resolver = o->env->o.dns_resolver};
+    struct pst_dns_seen seen = {0};
+
+    int rc = pst_dns_look(o->env->o.resolver, &look, &seen, err);
+    if (rc < 0)
+        return rc;
+    size_t left_n = seen.servers_n - seen.have_n - seen.silent_n;
+    if (left_n == 0)
+        return PST_OK;
+    pst_fail(err, PST_ENET, "the provider has taken it away, but %zu of %zu name servers give it",
+             left_n, seen.servers_n);
+    pst_err_retry(err, PST_RETRY_BACKOFF, 0);
+    return PST_ENET;
 }
 
 static int give_up(struct pst_tx *tx, const struct pst_dns_record_row *r, struct pst_err *err)
@@ -129,8 +158,12 @@ static int run_remove(struct pst_order *o, struct pst_err *err)
     struct pst_err fault = {0};
     int64_t now = pst_order_now_ms(o);
 
-    int rc = remove_value(o, &fault);
+    bool look = false;
+
+    int rc = remove_value(o, &look, &fault);
     pst_order_crash_point_named("removing", "exchanged");
+    if (rc == PST_OK && r->settled && look)
+        rc = verify_gone(o, &fault);
     if (rc == PST_OK) {
         /* Whoever lost the order's lease may still be at its add: once more when that is over. */
         m.done = r->settled;
@@ -143,7 +176,7 @@ static int run_remove(struct pst_order *o, struct pst_err *err)
         r->run_at_ms = remove_again_ms(r, &fault, now);
         pst_str_cut(r->problem, sizeof r->problem, fault.text);
         m.given_up = now - r->created_at_ms > o->env->o.remove_max_s * 1000;
-        pst_log_err(LOG, "a value could not be taken away", &fault, pst_kv_s("name", r->target),
+        pst_log_err(LOG, "a value is not gone yet", &fault, pst_kv_s("name", r->target),
                     pst_kv_s("provider", r->provider), pst_kv_i("tries", r->tries));
     }
     rc = pst_store_write(o->env->o.store, removed_tx, &m, NULL, err);

@@ -133,6 +133,19 @@ def test_an_international_name(up):
     nothing_left(up, up.fake.records)
 
 
+def test_a_value_is_gone_when_the_name_servers_say_so(up):
+    app, name, target = cloudflare(up), "*.lag.example.com", "_acme-challenge.lag.example.com"
+    up.fake.lagging.add(target)
+    up.cli("domains-add", name, app=app)
+    issued(up, app, name, "any.lag.example.com")
+    wait_for("the provider without it", lambda: not up.fake.records().get(target), 30)
+    wait_for("a look at the name servers",
+             lambda: rows(up, "SELECT problem FROM dns_records WHERE tries > 0"), 30)
+    assert "1 of 1 name servers give it" in rows(up, "SELECT problem FROM dns_records")[0]
+    up.fake.lagging.clear()
+    nothing_left(up, up.fake.records)
+
+
 def test_provider(up):
     """Neighbours stay; the value is gone afterwards; apex and wildcards at the same time."""
     app = cloudflare(up)

@@ -144,6 +144,7 @@ const struct pst_dns_ops pst_dns_acmedns = {
     .vars_n = PST_ARRAY_N(vars),
     .ttl_s = 1,
     .base_url = "",
+    .keeps = true,
     .create = create,
     .authorize = authorize,
     .explain = explain,

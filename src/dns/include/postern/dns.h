@@ -90,6 +90,8 @@ void pst_dns_provider_free(struct pst_dns_provider *p); /* NULL is fine */
 
 /* "cloudflare"; the name of the i-th provider, NULL behind the last. */
 const char *pst_dns_provider_name(const struct pst_dns_provider *p);
+/* Can values be taken away there?  acme-dns only overwrites them. */
+bool pst_dns_provider_removes(const struct pst_dns_provider *p);
 const char *pst_dns_provider_at(size_t i);
 /* The i-th variable that the provider of this name reads; NULL behind the last. */
 const char *pst_dns_provider_variable(const char *provider, size_t i);
@@ -153,7 +155,8 @@ int pst_dns_follow_cname(struct pst_resolver *r, const char *fqdn, char ret_targ
 
 struct pst_dns_seen {
     size_t servers_n; /* authoritative servers asked */
-    size_t have_n;    /* of them, those that have the value */
+    size_t have_n;    /* of them, those that have the value (`absent`: that do not) */
+    size_t silent_n;  /* of the others, those that said nothing about it */
     char missing[64]; /* the address of one that has not, and why: "192.0.2.1: NXDOMAIN" */
 };
 
