@@ -196,6 +196,8 @@ def line_number(path, wanted):
 def write_lines(path, n, certificates):
     with open(path, "w") as file:
         if certificates:
+            subprocess.run(["ninja", "-C", build_dir(), "tests/leafs"], check=True,
+                           stdout=subprocess.DEVNULL)
             subprocess.run([build_dir() / "tests" / "leafs", str(n), str(APPS)], stdout=file,
                            check=True)
         else:
