@@ -99,7 +99,7 @@ def test_its_end_is_warned_of_in_time(up):
     now = int(time.time())
     ends = {"*.far.test": 40, "*.month.test": 20, "*.week.test": 5, "*.changed.test": 20}
     for domain, days in ends.items():
-        add(up, domain, f"; persistUntil={now + days * DAY}")
+        add(up, domain, f"; persistUntil={now + days * DAY + DAY // 2}")
     for domain in ends:
         up.wait_word(APP, domain, "In use")
     host = "_validation-persist.changed.test."
@@ -107,8 +107,8 @@ def test_its_end_is_warned_of_in_time(up):
     up.stack.dns("set-txt", host=host, value=record_of(up, "*.first.test")[1])
     again(up)
     wait_for("the warnings", lambda: told(up, "*.month.test") and told(up, "*.week.test"), 20)
-    assert "in 19 days" in told(up, "*.month.test")[0]
-    assert "in 4 days" in told(up, "*.week.test")[0]
+    assert "in 20 days" in told(up, "*.month.test")[0]
+    assert "in 5 days" in told(up, "*.week.test")[0]
     at = again(up)
     wait_for("the job", lambda: "posternd is ready" in up.stack.log("posternd")[at:], 10)
     time.sleep(2)
