@@ -44,6 +44,10 @@ def test_the_table_of_states_was_found():
 
 
 def die_at(up, where, act):
+    # A removal that waits would come to the point before the order does; one that a killed posternd
+    # has leased comes later.
+    waiting = "SELECT count(*) FROM dns_records WHERE lease_until_ms = 0"
+    wait_for("nothing to be taken away", lambda: "0" in up.stack.sql(waiting), 60)
     up.stack.stop("posternd")
     up.stack.start("posternd", env={"POSTERN_TEST_KILL_AT": where})
     wait_for("posternd", lambda: up.stack.get(up.env["POSTERN_URL"] + "/v1/health"), 30)
