@@ -231,24 +231,6 @@ static int load_names(struct pst_tx *tx, struct pst_bundle *b, struct pst_err *e
     return rc == PST_OK ? pst_buf_check(&b->names, "names of a bundle", err) : rc;
 }
 
-static int load_issuers(struct pst_tx *tx, struct pst_certificate *c, struct pst_err *err)
-{
-    auto_(pst_rows_free) struct pst_rows *rows = NULL;
-
-    int rc = pst_db_query(tx->db, &stmts[ISSUERS], &rows, err, pst_t(c->id));
-    if (rc != PST_OK || pst_rows_n(rows) == 0)
-        return rc;
-    c->issuers = pst_zalloc(pst_rows_n(rows), sizeof *c->issuers);
-    if (!c->issuers)
-        return pst_fail_nomem(err, "a bundle");
-    while (rc == PST_OK && pst_rows_next(rows)) {
-        struct pst_reader r = {.rows = rows, .err = err};
-        pst_read_b(&r, &c->issuers[c->issuers_n++]);
-        rc = pst_reader_end(&r, "an issuer");
-    }
-    return rc;
-}
-
 int pst_bundle_best(struct pst_tx *tx, const char *user_id, const char *ascii, int64_t now,
                     struct pst_bundle *ret, struct pst_err *err)
 {
@@ -287,7 +269,7 @@ int pst_bundle_load(struct pst_tx *tx, const char *user_id, const char *id, stru
     if (rc == PST_OK)
         rc = load_names(tx, &b, err);
     if (rc == PST_OK)
-        rc = load_issuers(tx, &b.held, err);
+        rc = pst_issuers_load(tx, &stmts[ISSUERS], b.held.id, &b.held, err);
     if (rc == PST_OK)
         *ret = b;
     else

@@ -351,11 +351,12 @@ int pst_certificate_each_of_app(struct pst_tx *tx, const char *app_id,
     return rc;
 }
 
-static int load_issuers(struct pst_tx *tx, struct pst_certificate *c, struct pst_err *err)
+int pst_issuers_load(struct pst_tx *tx, const struct pst_stmt *stmt, const char *id,
+                     struct pst_certificate *c, struct pst_err *err)
 {
     auto_(pst_rows_free) struct pst_rows *rows = NULL;
 
-    int rc = pst_db_query(tx->db, &stmts[ISSUERS], &rows, err, pst_t(c->id));
+    int rc = pst_db_query(tx->db, stmt, &rows, err, pst_t(id));
     if (rc != PST_OK)
         return rc;
     c->issuers = pst_zalloc(pst_rows_n(rows), sizeof *c->issuers);
@@ -384,7 +385,7 @@ int pst_certificate_load(struct pst_tx *tx, int64_t num, struct pst_certificate 
     pst_read_b(&r, &c.sealed);
     rc = pst_reader_end(&r, "a certificate");
     if (rc == PST_OK)
-        rc = load_issuers(tx, &c, err);
+        rc = pst_issuers_load(tx, &stmts[ISSUERS], c.id, &c, err);
     if (rc == PST_OK)
         *ret = c;
     else

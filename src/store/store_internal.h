@@ -120,6 +120,10 @@ int pst_issuer_put(struct pst_tx *tx, const struct pst_buf *der, char ret_key[PS
 /* Remove those that belong to no chain any more. */
 int pst_issuer_sweep(struct pst_tx *tx, struct pst_err *err);
 
+/* Read the issuers of `id`, which `stmt` gives in the order of the chain, into the certificate. */
+int pst_issuers_load(struct pst_tx *tx, const struct pst_stmt *stmt, const char *id,
+                     struct pst_certificate *c, struct pst_err *err);
+
 /* A ladder stopped naming this certificate (0: none). */
 int pst_certificate_loose(struct pst_tx *tx, int64_t num, struct pst_err *err);
 
